@@ -1,0 +1,5 @@
+"""`python -m netdiffuse`."""
+
+from netdiffuse.cli import main
+
+main()

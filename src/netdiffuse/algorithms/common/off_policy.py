@@ -1,0 +1,199 @@
+"""Off-policy learning from batched environments: Stable-Baselines3's, without its loops over environments."""
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.noise import ActionNoise
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.type_aliases import MaybeCallback, RolloutReturn, TrainFreq, TrainFrequencyUnit
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
+from torch import Tensor
+
+from netdiffuse.algorithms.common.canonical import canonical
+from netdiffuse.algorithms.common.diffusion_algorithm import DiffusionAlgorithm
+from netdiffuse.algorithms.common.replay import NStepReplayBuffer
+from netdiffuse.algorithms.common.saturation import SaturationMonitor
+from netdiffuse.algorithms.common.setup import problem_of, refuse_normalised
+from netdiffuse.common import InvalidValueError, UnsupportedError, checks
+from netdiffuse.problems.base import Problem
+from netdiffuse.problems.feasible import FeasibleSet
+from netdiffuse.problems.features import StandardisedContext
+from netdiffuse.problems.vecenv import ProblemVecEnv
+
+LOG_EVERY = 100
+"""Vector steps between measurements of saturation, which are not free."""
+
+
+class BatchedOffPolicyAlgorithm(DiffusionAlgorithm, OffPolicyAlgorithm):
+    """An off-policy algorithm that steps, stores and logs by vector step.
+
+    Stable-Baselines3 loops in Python over the environments that finish, several times a step, and counts log intervals
+    in episodes: with thousands of one-step episodes a vector step, that costs more than learning does. Here problems
+    are stepped as tensors, and `log_interval` counts vector steps.
+
+    Subclasses write `_explore` and `train`.
+    """
+
+    problem: Problem | None
+    feasible: FeasibleSet | None
+    saturation: SaturationMonitor | None
+    _vector_steps: int
+    _statistics_fitted: bool
+
+    @abstractmethod
+    def _explore(self, obs: Tensor) -> Tensor:
+        """Actions (n, action_size) with exploration noise, not yet clamped, for raw observations (n, ...)."""
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        assert isinstance(self.train_freq, TrainFreq)
+        checks.integer("train_freq", self.train_freq.frequency)
+        if self.train_freq.unit is not TrainFrequencyUnit.STEP:
+            raise UnsupportedError("train_freq counts vector steps here, not episodes: give a number")
+        self._attach()
+        self._vector_steps = getattr(self, "_vector_steps", 0)
+        self._statistics_fitted = self.one_shot or getattr(self, "_statistics_fitted", False)
+
+    def _attach(self) -> None:
+        refuse_normalised(self)
+        self.problem = problem_of(self.env)
+        if self.env is not None or not hasattr(self, "feasible"):  # without one, what was saved holds
+            self.feasible = None if self.problem is None else self.problem.feasible
+        self.one_shot = self.problem is not None
+        self.saturation = None if self.problem is None else SaturationMonitor(self.problem)
+
+    def _setup_learn(
+        self,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        reset_num_timesteps: bool = True,
+        tb_log_name: str = "run",
+        progress_bar: bool = False,
+    ) -> tuple[int, BaseCallback]:
+        assert isinstance(self.replay_buffer, NStepReplayBuffer)
+        if reset_num_timesteps or self._last_obs is None:
+            self.replay_buffer.cut()  # environments are about to be reset
+        return super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
+
+    def _canonical(self, action: Tensor) -> Tensor:
+        return canonical(self.feasible, action)
+
+    def _fit_statistics(self) -> None:
+        """Standardise the observations of a foreign environment by the first transitions, once."""
+        extractor = self.policy.features_extractor
+        if self._statistics_fitted or not isinstance(extractor, StandardisedContext):
+            return
+        assert self.replay_buffer is not None
+        seen = self.replay_buffer.observations[: self.replay_buffer.size()]
+        seen = seen.reshape(-1, *seen.shape[2:])
+        std = seen.std(0)
+        extractor.set_statistics(seen.mean(0), np.where(std > 1e-6, std, 1.0))
+        self._statistics_fitted = True
+
+    def _choose(self, learning_starts: int) -> NDArray[np.float32]:
+        """Canonical actions in [-1, 1] for the last observations: random before learning starts, exploring after."""
+        assert self.env is not None
+        with torch.no_grad():
+            if self.num_timesteps < learning_starts:
+                shape = (self.env.num_envs, self.policy.action_size)
+                actions = 2 * torch.rand(shape, device=self.device) - 1
+            else:
+                actions = self._explore(torch.as_tensor(self._last_obs, device=self.device))
+            return self._canonical(actions).cpu().numpy().astype(np.float32, copy=False)
+
+    def collect_rollouts(
+        self,
+        env: VecEnv,
+        callback: BaseCallback,
+        train_freq: TrainFreq,
+        replay_buffer: ReplayBuffer,
+        action_noise: ActionNoise | None = None,
+        learning_starts: int = 0,
+        log_interval: int | None = None,
+    ) -> RolloutReturn:
+        """Take `train_freq` vector steps and store them; arguments as in Stable-Baselines3."""
+        self.policy.set_training_mode(False)
+        callback.on_rollout_start()
+        for step in range(1, train_freq.frequency + 1):
+            actions = self._choose(learning_starts)
+            new_obs, rewards, dones, infos = self._step(env, actions)
+            self.num_timesteps += env.num_envs
+            self._vector_steps += 1
+            callback.update_locals(locals())
+            go_on = callback.on_step()
+            # Stored even where learning stops: the environments have moved on, and so must `_last_obs`.
+            if isinstance(env, ProblemVecEnv):
+                self._keep_one_shot(replay_buffer, actions, new_obs, rewards, dones, infos)
+            else:
+                self._keep(replay_buffer, actions, new_obs, rewards, dones, infos)
+            if not go_on:
+                return RolloutReturn(step * env.num_envs, 0, continue_training=False)
+            self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
+            if self.saturation is not None and self._vector_steps % LOG_EVERY == 0:
+                percent = self.saturation.check(torch.from_numpy(actions))
+                self.logger.record("rollout/saturation_percent", percent)
+            if log_interval and self._vector_steps % log_interval == 0:
+                self.dump_logs()
+        callback.on_rollout_end()
+        return RolloutReturn(train_freq.frequency * env.num_envs, 0, continue_training=True)
+
+    def _step(self, env: VecEnv, actions: NDArray[np.float32]) -> VecEnvStepReturn:
+        """Step the environments; the infos of a problem, which would cost a loop, are empty."""
+        if isinstance(env, ProblemVecEnv):
+            rewards, _ = env.step_tensor(torch.from_numpy(actions))
+            dones = np.ones(env.num_envs, dtype=bool)
+            return env.contexts.numpy().copy(), rewards.numpy(), dones, [{}] * env.num_envs
+        return env.step(self.policy.unscale_action(actions))
+
+    def _keep(
+        self,
+        replay_buffer: ReplayBuffer,
+        actions: NDArray[np.float32],
+        new_obs: VecEnvObs,
+        rewards: NDArray[np.float32],
+        dones: NDArray[np.bool_],
+        infos: list[dict[str, Any]],
+    ) -> None:
+        """Store a transition of every environment and move on to the next observations."""
+        if not np.isfinite(rewards).all():
+            row = int(np.flatnonzero(~np.isfinite(rewards))[0])
+            raise InvalidValueError(f"the environment's reward must be finite, got {rewards[row]} from number {row}")
+        self._update_info_buffer(infos, dones)
+        self._store_transition(replay_buffer, actions, new_obs, rewards, dones, infos)  # type: ignore[arg-type]
+        self._episode_num += int(dones.sum())
+
+    def _keep_one_shot(
+        self,
+        replay_buffer: ReplayBuffer,
+        actions: NDArray[np.float32],
+        new_obs: VecEnvObs,
+        rewards: NDArray[np.float32],
+        dones: NDArray[np.bool_],
+        infos: list[dict[str, Any]],
+    ) -> None:
+        """`_keep` for a problem, without loops over contexts."""
+        # The episode is over: what follows it is never looked at, so any observation will do.
+        assert isinstance(self._last_obs, np.ndarray)
+        replay_buffer.add(self._last_obs, self._last_obs, actions, rewards, dones, infos)
+        self._last_obs = new_obs  # type: ignore[assignment]
+        self._episode_num += len(actions)
+        self.logger.record_mean("rollout/ep_rew_mean", float(rewards.mean()))
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "problem", "saturation"]
+
+    def checkpoint_state(self) -> dict[str, Any]:
+        """What a save file leaves out and a checkpoint needs: the replay buffer."""
+        assert isinstance(self.replay_buffer, NStepReplayBuffer)
+        return {"replay": self.replay_buffer.state_dict()}
+
+    def load_checkpoint_state(self, state: dict[str, Any]) -> None:
+        """Restore what `checkpoint_state` returned."""
+        assert isinstance(self.replay_buffer, NStepReplayBuffer)
+        self.replay_buffer.load_state_dict(state["replay"])

@@ -1,0 +1,162 @@
+"""One replay buffer for uniform or prioritised sampling, with n-step returns."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3.common.buffers import ReplayBuffer
+from torch import Tensor
+
+from netdiffuse.common import UnsupportedError, checks
+
+
+class ReplayBatch(NamedTuple):
+    """A batch of n-step transitions; observations (n, ...), actions (n, action_size), the others (n,).
+
+    Attributes:
+        returns: discounted sum of the rewards up to the last step of each transition.
+        discounts: what the value of `next_observations` is multiplied by; 0 after a true end of the episode.
+        weights: importance-sampling weights, at most 1.
+        indices: rows and environments, shape (2, n), for `update_priorities`.
+    """
+
+    observations: Tensor
+    actions: Tensor
+    next_observations: Tensor
+    returns: Tensor
+    discounts: Tensor
+    weights: Tensor
+    indices: NDArray[np.int64]
+
+
+class NStepReplayBuffer(ReplayBuffer):
+    """Stable-Baselines3's replay buffer with n-step returns and proportional priorities.
+
+    Prioritised experience replay (Schaul et al., ICLR 2016, arXiv 1511.05952): a transition is drawn with probability
+    proportional to priority^alpha, and weighted by (N p)^-beta over the largest weight in the batch. With alpha = 0
+    sampling is uniform. A return stops at an end of the episode, at a time limit (whose value is bootstrapped), and at
+    the newest transition of an environment.
+
+    Args:
+        buffer_size, observation_space, action_space, device, n_envs, handle_timeout_termination: as in
+            Stable-Baselines3.
+        optimize_memory_usage: not supported.
+        n_steps: rewards summed in a return.
+        gamma: discount factor.
+        alpha: priority exponent in [0, 1]; 0 is uniform.
+        beta: importance-sampling exponent in [0, 1].
+
+    Raises:
+        InvalidValueError: a value outside its range.
+        UnsupportedError: optimize_memory_usage is True.
+    """
+
+    def __init__(
+        self,
+        buffer_size: int,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        device: torch.device | str = "auto",
+        n_envs: int = 1,
+        optimize_memory_usage: bool = False,
+        handle_timeout_termination: bool = True,
+        n_steps: int = 1,
+        gamma: float = 0.99,
+        alpha: float = 0.0,
+        beta: float = 0.4,
+    ) -> None:
+        if optimize_memory_usage:
+            raise UnsupportedError("NStepReplayBuffer keeps next observations: leave optimize_memory_usage False")
+        super().__init__(
+            buffer_size,
+            observation_space,
+            action_space,
+            device,
+            n_envs,
+            handle_timeout_termination=handle_timeout_termination,
+        )
+        self.n_steps = checks.integer("n_steps", n_steps)
+        self.gamma = checks.fraction("gamma", gamma)
+        self.alpha = checks.fraction("alpha", alpha)
+        self.beta = checks.fraction("beta", beta)
+        self.priorities = np.zeros((self.buffer_size, n_envs)) if alpha > 0 else None
+
+    def add(self, *args: Any, **kwargs: Any) -> None:
+        """Add one transition of every environment; new ones get the largest priority yet, so that all are seen."""
+        if self.priorities is not None:
+            self.priorities[self.pos] = max(self.priorities.max(), 1.0)
+        self.timeouts[self.pos] = 0  # one that `cut` has set
+        super().add(*args, **kwargs)
+
+    def draw(self, batch_size: int) -> ReplayBatch:
+        """Draw a batch of n-step transitions."""
+        filled = self.size()
+        if self.priorities is None:
+            rows = np.random.randint(filled, size=batch_size)
+            envs = np.random.randint(self.n_envs, size=batch_size)
+            weights = np.ones(batch_size)
+        else:
+            mass = (self.priorities[:filled] ** self.alpha).ravel()
+            total = np.cumsum(mass)
+            flat = np.searchsorted(total, np.random.rand(batch_size) * total[-1], side="right").clip(max=mass.size - 1)
+            rows, envs = np.divmod(flat, self.n_envs)
+            weights = (mass.size * mass[flat] / total[-1]) ** -self.beta
+            weights /= weights.max()
+        ends, returns, discounts = self._returns(rows, envs)
+        arrays = (
+            self.observations[rows, envs],
+            self.actions[rows, envs],
+            self.next_observations[ends, envs],
+            returns.astype(np.float32),
+            discounts.astype(np.float32),
+            weights.astype(np.float32),
+        )
+        observations, actions, following, sums, factors, importance = map(self.to_torch, arrays)
+        return ReplayBatch(observations, actions, following, sums, factors, importance, np.stack([rows, envs]))
+
+    def _returns(
+        self, rows: NDArray[np.int64], envs: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+        """Last row, discounted return and bootstrap discount of the transitions that start at these rows."""
+        newest = (self.pos - 1) % self.buffer_size
+        ends = rows.copy()
+        returns = self.rewards[rows, envs].astype(np.float64)
+        going = np.ones(len(rows), dtype=bool)
+        length = np.ones(len(rows))
+        for k in range(1, self.n_steps):
+            stop = (self.dones[ends, envs] > 0) | (self.timeouts[ends, envs] > 0) | (ends == newest)
+            going &= ~stop
+            ends = np.where(going, (ends + 1) % self.buffer_size, ends)
+            returns += np.where(going, self.gamma**k * self.rewards[ends, envs], 0.0)
+            length += going
+        terminal = self.dones[ends, envs] * (1 - self.timeouts[ends, envs])
+        return ends, returns, self.gamma**length * (1 - terminal)
+
+    def cut(self) -> None:
+        """Let no return run on from the newest transitions to what is added next: environments are being reset.
+
+        An episode that is thereby left unfinished is cut as by a time limit, and its value bootstrapped.
+        """
+        if self.size():
+            newest = self.pos - 1
+            self.timeouts[newest] = np.where(self.dones[newest] > 0, self.timeouts[newest], 1)
+
+    def update_priorities(self, indices: NDArray[np.int64], errors: Tensor) -> None:
+        """Set the priorities of drawn transitions to their absolute errors, shape (n,)."""
+        if self.priorities is not None:
+            self.priorities[indices[0], indices[1]] = errors.abs().cpu().numpy() + 1e-3
+
+    def state_dict(self) -> dict[str, Any]:
+        """The filled part of the buffer, for a checkpoint."""
+        names = ["observations", "next_observations", "actions", "rewards", "dones", "timeouts", "priorities"]
+        filled = self.size()
+        arrays = {n: torch.from_numpy(getattr(self, n)[:filled]) for n in names if getattr(self, n) is not None}
+        return {"arrays": arrays, "pos": self.pos, "full": self.full}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        for name, array in state["arrays"].items():
+            getattr(self, name)[: len(array)] = array.numpy()
+        self.pos, self.full = state["pos"], state["full"]

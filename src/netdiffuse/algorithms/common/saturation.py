@@ -1,0 +1,48 @@
+"""The saturation metric: are actions stuck at their bounds, more than good actions are?"""
+
+import warnings
+
+from torch import Tensor
+
+from netdiffuse.common.seeding import generator
+from netdiffuse.problems.base import Problem
+
+WARN_ABOVE_PERCENT = 50.0
+
+
+class SaturationMonitor:
+    """Measures the share of action coordinates at their bound, beyond the share of the reference's own actions.
+
+    Args:
+        problem: the problem, whose reference (if it has one) sets what is normal.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        contexts = problem.sample_contexts(1000, generator(0))
+        reference = problem.reference(contexts)
+        self.normal_percent = 0.0
+        if reference is not None:
+            self.normal_percent = self._share(problem.feasible.encode_nearest(reference))
+        self._warned = False
+
+    def _share(self, actions: Tensor) -> float:
+        return 100 * float(self.problem.feasible.at_bound(actions).float().mean())
+
+    def measure(self, actions: Tensor) -> float:
+        """Percent of coordinates of actions (n, action_size) at their bound, less the reference's share, at least 0."""
+        return max(self._share(actions) - self.normal_percent, 0.0)
+
+    def check(self, actions: Tensor) -> float:
+        """`measure`, with one warning that names the remedy when most coordinates are stuck."""
+        percent = self.measure(actions)
+        if percent > WARN_ABOVE_PERCENT and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{percent:.0f}% of the action coordinates are at their bound beyond the reference's share: the policy "
+                "is saturating. Lower learning_rate, raise pull_weight or exploration_noise, or give the feasible set "
+                "a larger scale.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return percent

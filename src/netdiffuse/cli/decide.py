@@ -1,0 +1,50 @@
+"""`netdiffuse decide`."""
+
+from pathlib import Path
+
+import tyro
+
+
+def decide(
+    run: tyro.conf.Positional[Path],
+    contexts: tyro.conf.Positional[Path],
+    out: Path,
+    overwrite: bool = False,
+) -> int:
+    """Decide for every context in a file of your own.
+
+    The file has a header with the names of the context's entries (gain_0, gain_1, ...) and one context a row;
+    the decisions are written in the same order, in physical units.
+
+    Args:
+        run: the run's folder.
+        contexts: CSV or Parquet file of contexts.
+        out: CSV or Parquet file for the decisions.
+        overwrite: replace the file if it exists.
+    """
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn
+
+    from netdiffuse.experiments import load
+    from netdiffuse.problems.tables import decide_file
+
+    opened = load(run)
+    console = Console(stderr=True)
+    with Progress(
+        *Progress.get_default_columns()[:1],
+        TextColumn("{task.completed:,.0f} decisions"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
+        task = bar.add_task("deciding", total=None)
+        rows = decide_file(
+            contexts,
+            out,
+            opened.problem,
+            opened.decide,
+            overwrite=overwrite,
+            report=lambda done: bar.update(task, completed=done),
+        )
+    print(f"{rows:,} decisions in {out}")
+    return 0

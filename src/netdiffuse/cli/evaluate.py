@@ -1,0 +1,35 @@
+"""`netdiffuse evaluate`."""
+
+import json
+from pathlib import Path
+
+import tyro
+
+from netdiffuse.cli.arguments import AsJson, Count
+
+
+def evaluate(
+    run: tyro.conf.Positional[Path],
+    contexts: Count = None,
+    seed: Count = None,
+    json_: AsJson = False,
+) -> int:
+    """Judge a run's policy on fresh contexts, against the reference and the rules.
+
+    Args:
+        run: the run's folder.
+        contexts: how many contexts (episodes of sequential environments); 10000 (20) unless told.
+        seed: seed of the contexts; a fixed one, other than training's, unless told.
+        json_: print the evaluation as JSON, alone on standard output.
+    """
+    from netdiffuse.cli.output import show_evaluation
+    from netdiffuse.experiments import load
+    from netdiffuse.experiments.evaluation import SEED
+
+    opened = load(run)
+    evaluation = opened.evaluate(contexts, SEED if seed is None else seed)
+    if json_:
+        print(json.dumps(evaluation))
+    else:
+        show_evaluation(opened.config.algorithm, evaluation)
+    return 0

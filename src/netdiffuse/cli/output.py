@@ -1,0 +1,66 @@
+"""Tables on standard output."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def console() -> Console:
+    """Standard output; wide enough for tables where it is no terminal."""
+    found = Console()
+    return found if found.is_terminal else Console(width=140)
+
+
+def show_run(path: Path, summary: dict[str, Any], figures: Sequence[Path]) -> None:
+    """Print how a run ended: the policy among the rules and the reference, and where everything is."""
+    out = console()
+    out.print(
+        f"{summary['algorithm']} on {summary['problem']}, seed {summary['seed']}: "
+        f"{summary['timesteps']:,} timesteps in {summary['train_seconds']:.1f} s of training",
+        highlight=False,
+    )
+    show_evaluation(summary["algorithm"], summary["evaluation"])
+    out.print(f"run      {path}", highlight=False, soft_wrap=True)
+    for figure in figures:
+        out.print(f"figure   {figure}", highlight=False, soft_wrap=True)
+
+
+def show_evaluation(name: str, evaluation: dict[str, Any]) -> None:
+    """Print an evaluation: the policy, the rules and the reference, the best on top."""
+    from netdiffuse.experiments.evaluation import measure_of
+
+    out = console()
+    measure = measure_of(evaluation)
+    in_percent = measure.endswith("percent")
+    tops = {"optimality_percent": 100.0, "gap_closed_percent": 100.0, "utility_mean": evaluation.get("reference_mean")}
+    top = tops.get(measure)
+    rows = [*evaluation["baselines"].items(), (name, evaluation[measure])]
+    rows += [("reference", top)] if top is not None else []
+    table = table_of("method", measure.removesuffix("_percent").removesuffix("_mean").replace("_", " "))
+    form = "{:.2f}%" if in_percent else "{:.2f}" if measure == "return_mean" else "{:.6g}"
+    for method, value in sorted(rows, key=lambda row: -row[1]):
+        table.add_row(method, form.format(value), style="bold" if method == name else None)
+    out.print(table)
+    if measure == "return_mean":
+        out.print(f"{evaluation['episodes']} episodes, standard deviation {evaluation['return_std']:.2f}")
+        return
+    numbers = {
+        "gap closed": (evaluation["gap_closed_percent"], "{:.1f}%"),
+        "mean regret": (evaluation["regret_mean"], "{:.4g}"),
+        "saturation": (evaluation["saturation_percent"], "{:.1f}%"),
+    }
+    known = ", ".join(f"{key} {form.format(v)}" for key, (v, form) in numbers.items() if v is not None)
+    if evaluation["reference_mean"] is None:
+        known += ", the problem has no reference"
+    out.print(f"{known}, over {evaluation['contexts']:,} contexts", highlight=False)
+
+
+def table_of(*columns: str) -> Table:
+    """An empty table without a box, numbers to the right of the first column."""
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=index == 0)
+    return table

@@ -1,0 +1,106 @@
+"""`netdiffuse train`."""
+
+import json
+import sys
+
+import tyro
+
+from netdiffuse.cli.arguments import AsJson, Assignments, Count, Folder, Name, Seconds
+from netdiffuse.common.errors import InvalidValueError
+
+
+def train(
+    problem: tyro.conf.Positional[Name] = None,
+    algorithm: Name = None,
+    seconds: Seconds = None,
+    timesteps: Count = None,
+    seed: Count = None,
+    out: Folder = None,
+    resume: Folder = None,
+    policy: Name = None,
+    set: Assignments = (),
+    problem_set: Assignments = (),
+    n_envs: Count = None,
+    threads: Count = None,
+    device: Name = None,
+    contexts: Count = None,
+    json_: AsJson = False,
+) -> int:
+    """Train a policy, and leave the run in a folder. Ctrl-C stops cleanly with everything saved.
+
+    Args:
+        problem: a problem's name (see `netdiffuse problems`), your own file.py:Class, or a Gymnasium id.
+        algorithm: the method's name (see `netdiffuse algorithms`); gddpg unless told.
+        seconds: seconds of training, imports and evaluations not counted; 30 unless told.
+        timesteps: environment steps to train for, instead of seconds.
+        seed: seed of the training; 0 unless told.
+        out: the run's folder; runs/PROBLEM-ALGORITHM-sSEED unless told.
+        resume: go on with the run in this folder, as if it had never stopped.
+        policy: MlpPolicy or EquivariantPolicy; what suits the problem unless told.
+        set: a setting of the algorithm (see `netdiffuse algorithms NAME`).
+        problem_set: an argument of the problem.
+        n_envs: contexts a vector step; what suits the algorithm unless told.
+        threads: threads of torch.
+        device: cpu, cuda, ...; auto unless told.
+        contexts: contexts (or episodes) of the final evaluation.
+        json_: print summary.json on standard output instead of the tables.
+    """
+    # Refuse before the heavy imports what needs none.
+    if resume is not None:
+        given = {
+            "PROBLEM": problem,
+            "--algorithm": algorithm,
+            "--seed": seed,
+            "--out": out,
+            "--policy": policy,
+            "--set": set or None,
+            "--problem-set": problem_set or None,
+            "--n-envs": n_envs,
+            "--threads": threads,
+            "--device": device,
+        }
+        refused = [name for name, value in given.items() if value is not None]
+        if refused:
+            raise InvalidValueError(f"--resume takes all but the budget from the run: leave out {refused[0]}")
+    elif problem is None:
+        raise InvalidValueError("name a PROBLEM (netdiffuse problems lists them), or give --resume RUN")
+
+    from netdiffuse import experiments
+    from netdiffuse.experiments.figures import plot_run
+    from netdiffuse.experiments.progress import ProgressLine
+    from netdiffuse.experiments.settings import parse_assignments
+
+    with ProgressLine() as line:
+        if resume is not None:
+            run = experiments.resume(resume, seconds=seconds, timesteps=timesteps, contexts=contexts, report=line)
+        else:
+            assert problem is not None  # refused above
+            run = experiments.train(
+                problem,
+                algorithm or "gddpg",
+                seconds=seconds,
+                timesteps=timesteps,
+                seed=seed or 0,
+                out=out,
+                settings=parse_assignments(set),
+                problem_args=parse_assignments(problem_set, "--problem-set"),
+                policy=policy,
+                n_envs=n_envs,
+                device=device or "auto",
+                threads=threads,
+                contexts=contexts,
+                report=line,
+            )
+    figures = plot_run(run)
+    summary = run.summary
+    assert summary is not None  # written by training
+    if json_:
+        print(json.dumps(summary))
+    else:
+        from netdiffuse.cli.output import show_run
+
+        show_run(run.path, summary, figures)
+    if not run.finished:
+        print(f"stopped early; go on with: netdiffuse train --resume {run.path}", file=sys.stderr)
+        return 130
+    return 0

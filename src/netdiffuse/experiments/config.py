@@ -1,0 +1,107 @@
+"""What a run was asked to do: config.json, and the words and places that go into it."""
+
+import os
+import platform
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from netdiffuse.common import InvalidValueError, UnsupportedError
+
+
+@dataclass(frozen=True)
+class Config:
+    """All that is needed to repeat a run; config.json holds it word for word.
+
+    Attributes:
+        problem: a problem's name, "file.py:Class" or a Gymnasium id; the class's name for an object of one's
+            own.
+        problem_args: keyword arguments of the problem.
+        algorithm: name of the method.
+        settings: keyword arguments of the algorithm that differ from its defaults.
+        policy: "MlpPolicy" or "EquivariantPolicy".
+        seed: seeds the algorithm and the training contexts.
+        budget: `seconds` and `timesteps`, one of them None.
+        n_envs: contexts a vector step.
+        device: torch device, or "auto".
+        threads: torch's threads; equal runs need an equal number.
+        versions: of Python and the packages that decide about numbers.
+    """
+
+    problem: str
+    problem_args: dict[str, Any]
+    algorithm: str
+    settings: dict[str, Any]
+    policy: str
+    seed: int
+    budget: dict[str, Any]
+    n_envs: int
+    device: str
+    threads: int
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and the packages that decide about numbers."""
+    import gymnasium
+    import stable_baselines3
+
+    import netdiffuse
+
+    return {
+        "netdiffuse": netdiffuse.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "stable_baselines3": stable_baselines3.__version__,
+        "gymnasium": gymnasium.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def default_out(config: Config) -> Path:
+    """runs/PROBLEM-ALGORITHM-sSEED, with a number at the end where that exists."""
+    word = re.sub(r"[^\w.]+", "-", config.problem.rpartition(":")[2]).strip("-")
+    base = Path("runs") / f"{word}-{config.algorithm}-s{config.seed}"
+    path, number = base, 1
+    while path.exists():
+        number += 1
+        path = base.with_name(f"{base.name}-{number}")
+    return path
+
+
+def portable_name(name: str) -> str:
+    """A problem's name that means the same in another folder: a file's path becomes absolute."""
+    place, colon, class_name = name.rpartition(":")
+    return f"{os.path.abspath(place)}:{class_name}" if colon and place.endswith(".py") else name
+
+
+def check_device(device: str) -> str:
+    """Return the device's name, refusing one that cannot be used here.
+
+    Raises:
+        UnsupportedError: torch cannot put a tensor there.
+    """
+    if device != "auto":
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise UnsupportedError(f"device '{device}' cannot be used here: {reason}") from error
+    return device
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments as JSON can hold them.
+
+    Raises:
+        InvalidValueError: a value that JSON cannot hold.
+    """
+    for key, value in values.items():
+        if not isinstance(value, (str, int, float, bool, list, tuple, dict, type(None))):
+            raise InvalidValueError(f"{key}={value!r} cannot be written in config.json: use numbers, text or lists")
+    return dict(values)

@@ -1,0 +1,37 @@
+"""Final results of several methods: every seed, the mean and its 95% interval."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from netdiffuse.common import mean_interval
+from netdiffuse.experiments.figures.style import MUTED, POLICY, new_figure, styled
+
+
+def comparison_figure(results: Mapping[str, Sequence[float]], *, title: str, measure: str) -> Figure:
+    """Draw the final value of each method, the best on top.
+
+    Args:
+        results: method to its values, one a seed.
+        title: of the figure.
+        measure: label of the axis, with its unit.
+    """
+    order = sorted(results, key=lambda name: float(np.mean(results[name])))
+    with styled():
+        figure = new_figure(6.8, 1.2 + 0.42 * len(order))
+        axes = figure.subplots()
+        for y, name in enumerate(order):
+            values = results[name]
+            mean, half = mean_interval(list(values))
+            axes.plot(values, np.full(len(values), y), "o", color=MUTED, alpha=0.55, ms=5, mec="none")
+            axes.errorbar(mean, y, xerr=0 if np.isnan(half) else half, fmt="D", color=POLICY, ms=5.5, capsize=3)
+            axes.annotate(
+                f"{mean:.2f}", (mean, y), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=8.5
+            )
+        axes.set_yticks(range(len(order)), order)
+        axes.set_ylim(-0.6, len(order) - 0.2)
+        axes.grid(axis="y", visible=False)
+        axes.set_xlabel(measure)
+        axes.set_title(f"{title}: mean and 95% interval (blue), seeds (grey)")
+    return figure

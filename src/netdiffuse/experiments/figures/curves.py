@@ -1,0 +1,120 @@
+"""Learning curves: a measure over the seconds of training, against the reference and the rules."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from numpy.typing import NDArray
+
+from netdiffuse.common import mean_interval
+from netdiffuse.experiments.figures.style import colour, level_lines, new_figure, styled
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One run's learning curve.
+
+    Attributes:
+        seconds: seconds of training, shape (n,), rising.
+        values: the measure, shape (n,).
+    """
+
+    seconds: Sequence[float]
+    values: Sequence[float]
+
+
+def curves_figure(
+    curves: Mapping[str, Sequence[Curve]],
+    *,
+    title: str,
+    measure: str = "optimality (% of the reference)",
+    reference: float | None = 100.0,
+    levels: Mapping[str, float] | None = None,
+) -> Figure:
+    """Draw the curves of each method: one line for a single run; mean and 95% interval over several.
+
+    Where the measure is a percentage that stays below the reference, a second panel shows what is missing to
+    it on a logarithmic scale: there the difference between 99% and 99.9% can be seen.
+
+    Args:
+        curves: method to its runs, one a seed.
+        title: of the figure.
+        measure: label of the axis, with its unit.
+        reference: the reference's value, or None where there is none.
+        levels: rules to their value, as dashed lines.
+    """
+    with styled():
+        drawn = {name: _band(runs) for name, runs in curves.items()}
+        highest = max(float(np.nanmax(mean)) for _, mean, _ in drawn.values())
+        zoom = reference == 100 and 90 < highest < 100
+        figure = new_figure(10.5 if zoom else 6.8, 4.2)
+        panels = figure.subplots(1, 2 if zoom else 1, squeeze=False)[0]
+        end = max(float(x[-1]) for x, _, _ in drawn.values())
+        for axes in panels:
+            axes.set_xlabel("training time (s)")
+            axes.set_xlim(0, end)
+        for index, (name, (x, mean, half)) in enumerate(drawn.items()):
+            ink, line = colour(index)
+            panels[0].plot(x, mean, line, color=ink, label=name)
+            panels[0].fill_between(x, mean - half, mean + half, color=ink, alpha=0.18, linewidth=0)
+            if zoom:
+                panels[1].plot(x, 100 - mean, line, color=ink)
+                upper = np.maximum(100 - mean + half, 1e-6)
+                lower = np.maximum(100 - mean - half, 0.02 * (100 - mean))
+                panels[1].fill_between(x, lower, upper, color=ink, alpha=0.18, linewidth=0)
+        _levels(panels[0], drawn, reference, dict(levels or {}), end)
+        panels[0].set_ylabel(measure)
+        panels[0].set_title(title)
+        if zoom:
+            _missing(panels[1])
+        if len(drawn) > 1:
+            panels[-1].legend(*panels[0].get_legend_handles_labels(), loc="best")
+    return figure
+
+
+def _band(runs: Sequence[Curve]) -> tuple[Array, Array, Array]:
+    """Mean and half width of the 95% interval on a common axis of time."""
+    if len(runs) == 1:
+        return (
+            np.asarray(runs[0].seconds, float),
+            np.asarray(runs[0].values, float),
+            np.zeros(len(runs[0].values)),
+        )
+    x = np.linspace(0, min(run.seconds[-1] for run in runs), 200)
+    values = np.array([np.interp(x, run.seconds, run.values) for run in runs])
+    intervals = [mean_interval(list(column)) for column in values.T]
+    return x, np.array([i.mean for i in intervals]), np.array([i.half_width for i in intervals])
+
+
+def _levels(
+    axes: Axes,
+    drawn: Mapping[str, tuple[Array, Array, Array]],
+    reference: float | None,
+    levels: dict[str, float],
+    end: float,
+) -> None:
+    """Choose the range of the axis, and draw the reference and the rules that lie in it."""
+    means = np.concatenate([mean for _, mean, _ in drawn.values()])
+    high = float(np.nanmax(means)) if reference is None else max(float(np.nanmax(means)), reference)
+    # The start of training may lie very low: show the part from the best rule, or most of the curves.
+    inner = [max(levels.values())] if levels else []
+    low = min([float(np.nanquantile(means, 0.1)), *inner])
+    margin = 0.06 * (high - low or abs(high) or 1.0)
+    axes.set_ylim(low - 2 * margin, high + margin)
+    level_lines(axes, levels | ({"reference": reference} if reference is not None else {}), end)
+
+
+def _missing(axes: Axes) -> None:
+    """Format the logarithmic axis of what is missing to the reference."""
+    axes.set_yscale("log")
+    axes.invert_yaxis()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylabel("missing to the reference (%)")
+    axes.set_title("the same, close to the reference")

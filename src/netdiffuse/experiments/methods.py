@@ -1,0 +1,142 @@
+"""Methods by name: our algorithms, Stable-Baselines3's learners, and rules that do not learn."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
+
+from netdiffuse.algorithms import ALGORITHMS
+from netdiffuse.baselines import LEARNERS, RULES, make_learner, n_envs
+from netdiffuse.common import InvalidValueError, NetdiffuseError, UnknownNameError, UnsupportedError
+from netdiffuse.experiments.evaluation import Decide, rule_generator
+from netdiffuse.experiments.settings import Setting, check_settings, settings_of
+from netdiffuse.problems.base import Problem
+
+POLICIES = ("MlpPolicy", "EquivariantPolicy")
+
+
+def method_names() -> list[str]:
+    """Everything that `compare` takes: algorithms, learners, rules."""
+    return [*ALGORITHMS, *LEARNERS, *RULES]
+
+
+def is_rule(name: str) -> bool:
+    """Whether a method is a rule, which does not learn."""
+    return name in RULES
+
+
+def check_trainable(name: str) -> None:
+    """Refuse what cannot be trained.
+
+    Raises:
+        UnknownNameError: no method has this name.
+        InvalidValueError: the method is a rule.
+    """
+    if name in RULES:
+        raise InvalidValueError(f"'{name}' is a rule and has nothing to learn: see it with compare --methods {name}")
+    if name not in ALGORITHMS and name not in LEARNERS:
+        raise UnknownNameError("algorithm", name, [*ALGORITHMS, *LEARNERS])
+
+
+def method_class(name: str) -> type[BaseAlgorithm]:
+    """The class of a method that learns."""
+    check_trainable(name)
+    return ALGORITHMS[name] if name in ALGORITHMS else LEARNERS[name].algorithm
+
+
+def method_settings(name: str) -> list[Setting]:
+    """What `settings` a method takes; a learner's defaults are the tuned ones for one-shot problems."""
+    settings = settings_of(method_class(name))
+    if name in ALGORITHMS:
+        return settings
+    tuned = LEARNERS[name].one_shot
+    return [dataclasses.replace(s, default=tuned.get(s.name, s.default)) for s in settings]
+
+
+def check_method_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings, refusing unknown names and values of another type; see `check_settings`."""
+    return check_settings(name, settings, method_settings(name))
+
+
+def check_policy(name: str, policy: str) -> None:
+    """Refuse a policy that a method does not have.
+
+    Raises:
+        UnknownNameError: no policy has this name.
+        UnsupportedError: it is not for this method.
+    """
+    if policy not in POLICIES:
+        raise UnknownNameError("policy", policy, POLICIES)
+    if name in LEARNERS and policy != "MlpPolicy":
+        raise UnsupportedError(f"{name} comes with MlpPolicy alone; {policy} is for {', '.join(ALGORITHMS)}")
+
+
+def make_model(
+    name: str,
+    env: VecEnv,
+    *,
+    policy: str,
+    seed: int,
+    device: str,
+    settings: Mapping[str, Any],
+    one_shot: bool,
+) -> BaseAlgorithm:
+    """Make an untrained model.
+
+    Raises:
+        UnsupportedError: the method cannot learn in this environment.
+        InvalidValueError: settings that its constructor refuses.
+    """
+    check_policy(name, policy)
+    try:
+        if name in ALGORITHMS:
+            return ALGORITHMS[name](policy, env, seed=seed, device=device, **settings)
+        return make_learner(name, env, seed=seed, device=device, one_shot=one_shot, **settings)
+    except NetdiffuseError:
+        raise
+    except AssertionError as error:  # how Stable-Baselines3 refuses spaces and settings
+        raise UnsupportedError(f"{name} cannot learn here: {error}") from error
+    except (TypeError, ValueError) as error:
+        raise InvalidValueError(f"{name} refuses its settings: {error}") from error
+
+
+def default_policy(name: str, recommended: str) -> str:
+    """The problem's recommended policy for our algorithms, an MLP for learners."""
+    return recommended if name in ALGORITHMS else "MlpPolicy"
+
+
+def default_n_envs(name: str, one_shot: bool) -> int:
+    """How many contexts (or environments) a vector step has unless told."""
+    if name in LEARNERS:
+        return n_envs(name, one_shot)
+    return int(getattr(ALGORITHMS[name], "recommended_n_envs", 1)) if one_shot else 1
+
+
+def rule_decide(name: str, problem: Problem, seed: int) -> Decide:
+    """A rule as a function from contexts to decisions.
+
+    Raises:
+        UnsupportedError: the rule means nothing for this problem.
+    """
+
+    def decide(contexts: Tensor) -> Tensor:
+        return RULES[name].decide(problem, contexts, rule_generator(seed))
+
+    return decide
+
+
+def describe_methods() -> list[dict[str, str]]:
+    """`name`, `kind` and `description` (the first line of the docstring) of every method."""
+
+    def row(name: str, kind: str, documented: object) -> dict[str, str]:
+        lines = (documented.__doc__ or "").strip().splitlines()
+        return {"name": name, "kind": kind, "description": lines[0] if lines else ""}
+
+    return [
+        *(row(name, "algorithm", cls) for name, cls in ALGORITHMS.items()),
+        *(row(name, "learner", learner.algorithm) for name, learner in LEARNERS.items()),
+        *(row(name, "rule", type(rule)) | {"description": rule.description} for name, rule in RULES.items()),
+    ]

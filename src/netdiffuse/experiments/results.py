@@ -1,0 +1,108 @@
+"""What a comparison found: results.json as a table and as figures."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from netdiffuse.common import RunError, mean_interval
+from netdiffuse.common.files import read_json
+from netdiffuse.experiments import methods as known
+from netdiffuse.experiments.evaluation import MEASURES
+from netdiffuse.experiments.figures.comparison import comparison_figure
+from netdiffuse.experiments.figures.curves import Curve, curves_figure
+from netdiffuse.experiments.figures.style import save
+from netdiffuse.experiments.run import FIGURES
+
+RESULTS = "results.json"
+TARGETS = (95.0, 99.0, 99.9)  # percent of the reference
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class MethodSummary:
+    """A method over its seeds.
+
+    Attributes:
+        method: its name.
+        mean: mean of the final value of the rows' measure.
+        half_width: of its 95% interval; None for a single seed.
+        worst: the worst seed's.
+        times: mean seconds to each of `TARGETS`; None where a seed never came there, or the measure is no
+            percentage.
+    """
+
+    method: str
+    mean: float
+    half_width: float | None
+    worst: float
+    times: list[float | None]
+
+
+def summarise(rows: Sequence[Row]) -> list[MethodSummary]:
+    """Each method's mean, interval, worst and times to the targets, the best first."""
+    summaries = []
+    for method in dict.fromkeys(row["method"] for row in rows):
+        own = [row for row in rows if row["method"] == method]
+        values = [row["optimality_percent"] for row in own]
+        mean, half = mean_interval(values)
+        times = []
+        for target in TARGETS:
+            reached = [time_to(row["curve"], target) if _in_percent(measure_in(rows)) else None for row in own]
+            found = [t for t in reached if t is not None]
+            times.append(float(np.mean(found)) if len(found) == len(reached) else None)
+        summaries.append(MethodSummary(method, mean, None if np.isnan(half) else half, min(values), times))
+    return sorted(summaries, key=lambda s: -s.mean)
+
+
+def measure_in(rows: Sequence[Row]) -> str:
+    """The measure that stands in `optimality_percent` and `curve` of a comparison's rows."""
+    return str(rows[0].get("measure", "optimality_percent"))
+
+
+def _in_percent(measure: str) -> bool:
+    return measure.endswith("percent")
+
+
+def time_to(curve: Sequence[Sequence[float]], target: float) -> float | None:
+    """Seconds until a curve of [seconds, value] first reaches the target, or None."""
+    return next((float(seconds) for seconds, value in curve if value >= target), None)
+
+
+def plot_comparison(path: Path) -> list[Path]:
+    """Draw a comparison's figures from its results.json, and return their paths.
+
+    Raises:
+        RunError: results.json is missing or damaged.
+    """
+    try:
+        rows: list[Row] = read_json(path / RESULTS)
+        problem = rows[0]["problem"]
+        measure = measure_in(rows)
+        label = MEASURES[measure]
+    except (OSError, json.JSONDecodeError, LookupError, TypeError) as error:
+        raise RunError(f"{path / RESULTS} is missing or damaged: {error}") from error
+    curves: dict[str, list[Curve]] = {}
+    rules: dict[str, float] = {}
+    for row in rows:
+        if known.is_rule(row["method"]):
+            rules[row["method"]] = row["optimality_percent"]
+        elif row["curve"]:
+            curves.setdefault(row["method"], []).append(
+                Curve([point[0] for point in row["curve"]], [point[1] for point in row["curve"]])
+            )
+    folder = path / FIGURES
+    figures = []
+    if curves:
+        figure = curves_figure(
+            curves, title=problem, measure=label, reference=100.0 if _in_percent(measure) else None, levels=rules
+        )
+        figures.append(save(figure, folder / "learning_curves.png"))
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        values.setdefault(row["method"], []).append(row["optimality_percent"])
+    final = comparison_figure(values, title=problem, measure=label)
+    return [*figures, save(final, folder / "comparison.png")]

@@ -1,0 +1,203 @@
+"""A run: a folder that holds all that is needed to repeat, resume, judge and use one training."""
+
+import json
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import pandas as pd
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from torch import Tensor
+
+from netdiffuse.algorithms.common.diffusion_algorithm import DiffusionAlgorithm
+from netdiffuse.common import RunError, UnsupportedError
+from netdiffuse.common.files import atomic_path, read_json, write_json
+from netdiffuse.experiments.budget import Budget
+from netdiffuse.experiments.checkpoints import checkpoint_dir, load_model
+from netdiffuse.experiments.config import Config
+from netdiffuse.experiments.evaluation import SEED
+from netdiffuse.experiments.policies import LearnedPolicy
+from netdiffuse.experiments.tasks import OneShotTask, SequentialTask, make_task
+from netdiffuse.problems.base import Problem
+
+CONFIG, SUMMARY, PROGRESS, FIGURES, OWN_PROBLEM = (
+    "config.json",
+    "summary.json",
+    "progress.csv",
+    "figures",
+    "problem.pkl",
+)
+
+
+class Run:
+    """A run's folder, read when it is asked for.
+
+    Args:
+        path: the folder.
+        problem: the problem, for a run on an object that cannot be loaded again by itself.
+
+    Attributes:
+        path: the folder.
+        config: what was asked for.
+
+    Raises:
+        RunError: the folder is missing, or is no run.
+    """
+
+    def __init__(self, path: str | Path, problem: Problem | None = None) -> None:
+        self.path = Path(path)
+        self._problem = problem
+        if not self.path.is_dir():
+            raise RunError(f"there is no run {self.path}")
+        if not (self.path / CONFIG).is_file():
+            raise RunError(f"{self.path} is not a run: it has no {CONFIG}")
+        try:
+            self.config = Config(**read_json(self.path / CONFIG))
+            self.budget = Budget(**self.config.budget)
+        except (json.JSONDecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
+            raise RunError(f"{self.path / CONFIG} is damaged: {error}") from error
+
+    @classmethod
+    def create(cls, path: Path, config: Config, problem: Problem | None = None) -> "Run":
+        """Make the folder of a run that has not begun.
+
+        Args:
+            path: a folder that does not exist or is empty.
+            config: what is asked for.
+            problem: an object of one's own, which is pickled beside the config.
+
+        Raises:
+            RunError: there is something in the folder.
+            UnsupportedError: the object cannot be pickled.
+        """
+        refuse_occupied(path)
+        if problem is not None:
+            try:
+                pickled = cloudpickle.dumps(problem)
+            except (TypeError, AttributeError, RuntimeError) as error:
+                raise UnsupportedError(f"{config.problem} cannot be pickled into the run: {error}") from error
+            with atomic_path(path / OWN_PROBLEM) as temporary:
+                temporary.write_bytes(pickled)
+        write_json(path / CONFIG, asdict(config))
+        return cls(path, problem)
+
+    @cached_property
+    def task(self) -> OneShotTask | SequentialTask:
+        """What was trained on."""
+        if self._problem is not None:
+            return OneShotTask(self.config.problem, self._problem)
+        pickled = self.path / OWN_PROBLEM
+        if pickled.is_file():
+            try:
+                return OneShotTask(self.config.problem, cloudpickle.loads(pickled.read_bytes()))
+            except (ImportError, AttributeError, EOFError, cloudpickle.pickle.UnpicklingError) as error:
+                raise RunError(
+                    f"{self.config.problem} cannot be loaded again ({error}): use load(run_dir, problem=...)"
+                ) from error
+        return make_task(self.config.problem, self.config.problem_args)
+
+    @property
+    def problem(self) -> Problem:
+        """The problem.
+
+        Raises:
+            UnsupportedError: the run is on a sequential environment.
+        """
+        if isinstance(self.task, SequentialTask):
+            raise UnsupportedError(f"{self.config.problem} is a sequential environment, not a one-shot problem")
+        return self.task.problem
+
+    @cached_property
+    def model(self) -> BaseAlgorithm:
+        """The trained model, from the last checkpoint; carried over to the problem given to `load`, if of another size.
+
+        Raises:
+            RunError: there is no checkpoint, or it is damaged.
+        """
+        from netdiffuse.experiments.methods import method_class
+
+        _ = self.task  # imports the user's file, where classes that the model holds may be written
+        model = load_model(checkpoint_dir(self.path), method_class(self.config.algorithm), device=self.config.device)
+        if isinstance(model, DiffusionAlgorithm) and isinstance(self.task, OneShotTask):
+            if model.observation_space.shape != self.problem.context_shape:
+                return model.transfer(self.problem)  # a problem of another size, given to load
+            model.set_env(self.problem)  # whose utility may choose among candidates
+        return model
+
+    @cached_property
+    def policy(self) -> LearnedPolicy:
+        """Contexts to decisions."""
+        return LearnedPolicy(self.model, self.problem)
+
+    def decide(self, contexts: Tensor) -> Tensor:
+        """Decisions in physical units, shape (n, *decision_shape), for contexts of shape (n, *context_shape).
+
+        Raises:
+            InvalidValueError: contexts of the wrong shape or outside the problem's range.
+        """
+        return self.policy(torch.as_tensor(contexts, dtype=torch.float32))
+
+    def evaluate(self, contexts: int | None = None, seed: int = SEED) -> dict[str, Any]:
+        """Judge the policy on fresh contexts (or episodes); see `Evaluation` for what is returned."""
+        task = self.task
+        return task.score(task.samples if contexts is None else contexts, seed)(self.model)
+
+    @property
+    def summary(self) -> dict[str, Any] | None:
+        """summary.json, or None where training has not come to a stop yet.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        path = self.path / SUMMARY
+        if not path.is_file():
+            return None
+        try:
+            return dict(read_json(path))
+        except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
+            raise RunError(f"{path} is damaged: {error}") from error
+
+    @property
+    def finished(self) -> bool:
+        """Whether the whole budget has been used."""
+        summary = self.summary
+        return summary is not None and self.budget.fraction(summary["train_seconds"], summary["timesteps"]) >= 1
+
+    @property
+    def curve(self) -> pd.DataFrame:
+        """Evaluations during training: `seconds`, `timesteps` and the measures of an evaluation."""
+        path = self.path / PROGRESS
+        if not path.is_file():
+            raise RunError(f"{self.path} has no {PROGRESS}: training has not begun")
+        table = pd.read_csv(path)
+        names = {"time/train_seconds": "seconds", "time/total_timesteps": "timesteps"}
+        table.columns = [names.get(column, column.removeprefix("eval/")) for column in map(str, table.columns)]
+        return table[[column for column in table.columns if "/" not in column]]
+
+
+def refuse_occupied(path: Path) -> None:
+    """Refuse to train into a folder that holds something.
+
+    Raises:
+        RunError: there is something in the folder, or it is a file.
+    """
+    if (path / CONFIG).exists():
+        raise RunError(f"{path} already holds a run: go on with --resume {path}, or choose another --out")
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise RunError(f"{path} already exists and is not empty: choose another --out")
+
+
+def load(run_dir: str | Path, problem: Problem | None = None) -> Run:
+    """Open a run: `.model`, `.problem`, `.decide(contexts)`, `.evaluate(contexts=, seed=)`.
+
+    Args:
+        run_dir: the run's folder.
+        problem: the problem, for a run on an object of one's own whose class is not importable here.
+
+    Raises:
+        RunError: the folder is missing, or is no run, or its files are damaged.
+    """
+    return Run(run_dir, problem)

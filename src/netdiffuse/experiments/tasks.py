@@ -1,0 +1,162 @@
+"""What is trained on: a one-shot problem, or any sequential Gymnasium environment."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import gymnasium
+import numpy as np
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.vec_env import VecEnv
+
+from netdiffuse.common import UnknownNameError, UnsupportedError, checks
+from netdiffuse.experiments.evaluation import CONTEXTS, SEED, Evaluation
+from netdiffuse.experiments.policies import LearnedPolicy, undisturbed
+from netdiffuse.problems.base import Problem
+from netdiffuse.problems.registry import PRESETS, make_problem
+from netdiffuse.problems.vecenv import ProblemVecEnv
+from netdiffuse.registration import ENVIRONMENTS
+
+PARALLEL = 10  # evaluation episodes at a time
+Score = Callable[..., dict[str, Any]]
+
+
+class Task(Protocol):
+    """Something to train on and to be judged by.
+
+    Attributes:
+        name: as in summary.json.
+        one_shot: whether episodes last one step.
+        samples: how many contexts (or episodes) an evaluation has unless told.
+        quick_samples: how many the evaluations during training have.
+        evaluations: how many of those there are, evenly over the budget.
+        policy: the recommended policy.
+    """
+
+    name: str
+    one_shot: bool
+    samples: int
+    quick_samples: int
+    evaluations: int
+    policy: str
+
+    def training_env(self, n_envs: int, seed: int) -> VecEnv:
+        """Environments to train in."""
+
+    def score(self, samples: int, seed: int) -> Score:
+        """A function `(model, baselines=True) -> evaluation` on fixed contexts (or episodes)."""
+
+
+class OneShotTask:
+    """A `Problem`."""
+
+    one_shot = True
+    samples = CONTEXTS
+    quick_samples = 1000
+    evaluations = 50
+
+    def __init__(self, name: str, problem: Problem) -> None:
+        self.name = name
+        self.problem = problem
+        preset = PRESETS.get(name)
+        by_structure = "MlpPolicy" if problem.structure == "vector" else "EquivariantPolicy"
+        self.policy = preset.policy if preset else by_structure
+
+    def training_env(self, n_envs: int, seed: int) -> VecEnv:
+        """One batched environment with a generator of its own."""
+        return ProblemVecEnv(self.problem, n_envs, seed)
+
+    def score(self, samples: int, seed: int) -> Score:
+        """Score a model on `samples` contexts."""
+        evaluation = Evaluation(self.problem, samples, seed)
+
+        def score(model: BaseAlgorithm, baselines: bool = True) -> dict[str, Any]:
+            return evaluation(LearnedPolicy(model, self.problem), baselines)
+
+        return score
+
+
+class SequentialTask:
+    """A Gymnasium environment by its id."""
+
+    one_shot = False
+    samples = 20
+    quick_samples = 5
+    evaluations = 20
+    policy = "MlpPolicy"
+
+    def __init__(self, name: str, arguments: Mapping[str, Any]) -> None:
+        self.name = name
+        self.arguments = dict(arguments)
+        try:
+            gymnasium.make(name, **self.arguments).close()
+        except TypeError as error:
+            raise UnsupportedError(f"environment '{name}' refuses its arguments: {error}") from error
+        except gymnasium.error.DependencyNotInstalled as error:
+            raise UnsupportedError(f"environment '{name}' needs more packages: {error}") from error
+
+    def training_env(self, n_envs: int, seed: int) -> VecEnv:
+        """Environments that are stepped one after another."""
+        return make_vec_env(self.name, n_envs, seed=seed, env_kwargs=self.arguments)
+
+    def score(self, samples: int, seed: int) -> Score:
+        """Score a model by `samples` episodes, which start in the same states each time."""
+        checks.integer("episodes", samples)
+
+        def returns(model: Any) -> list[float]:
+            with undisturbed():
+                env = make_vec_env(self.name, min(samples, PARALLEL), seed=seed, env_kwargs=self.arguments)
+                result, _ = evaluate_policy(model, env, samples, return_episode_rewards=True)
+                env.close()
+            return list(result)  # type: ignore[arg-type]
+
+        def score(model: BaseAlgorithm, baselines: bool = True) -> dict[str, Any]:
+            found = returns(model)
+            return {
+                "episodes": samples,
+                "return_mean": float(np.mean(found)),
+                "return_std": float(np.std(found)),
+                "baselines": {"random": float(np.mean(returns(self._random(seed))))} if baselines else {},
+            }
+
+        return score
+
+    def _random(self, seed: int) -> Any:
+        space = gymnasium.make(self.name, **self.arguments).action_space
+        space.seed(seed)
+
+        class RandomActions:
+            def predict(self, observations: Any, **_: Any) -> tuple[Any, None]:
+                return np.stack([space.sample() for _ in range(len(observations))]), None
+
+        return RandomActions()
+
+
+def make_task(problem: str | Problem, arguments: Mapping[str, Any] | None = None) -> OneShotTask | SequentialTask:
+    """Find what a name stands for: a problem of ours, "file.py:Class", or a Gymnasium id.
+
+    Raises:
+        UnknownNameError: nothing has this name.
+        InvalidValueError: arguments that the problem does not take.
+        UnsupportedError: an environment that cannot be made.
+    """
+    arguments = dict(arguments or {})
+    if isinstance(problem, Problem):
+        return OneShotTask(type(problem).__name__, problem)
+    own = re.fullmatch(r"netdiffuse/(\w+)-v\d+", problem)
+    if own:
+        problem = ENVIRONMENTS.get(own[1], problem)
+    if problem in PRESETS or (":" in problem and not re.search(r"-v\d+$", problem)):
+        return OneShotTask(problem, make_problem(problem, **arguments))
+    try:
+        gymnasium.spec(problem)
+    except (gymnasium.error.Error, ModuleNotFoundError) as error:
+        raise UnknownNameError(
+            "problem", problem, [*PRESETS, "any Gymnasium id such as Pendulum-v1", "your own file.py:Class"]
+        ) from error
+    return SequentialTask(problem, arguments)
+
+
+__all__ = ["CONTEXTS", "SEED", "OneShotTask", "SequentialTask", "Task", "make_task"]

@@ -1,0 +1,239 @@
+"""Train a method on a problem into a run's folder, and go on with a run that was stopped."""
+
+import dataclasses
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+
+from netdiffuse.common import InvalidValueError, checks
+from netdiffuse.common.files import write_json
+from netdiffuse.experiments import methods
+from netdiffuse.experiments.budget import UNLIMITED, Budget, TimeBudget, release
+from netdiffuse.experiments.checkpoints import (
+    CURRENT,
+    PREVIOUS,
+    checkpoint_dir,
+    load_model,
+    load_state,
+    restore_buffer,
+)
+from netdiffuse.experiments.clock import TrainingClock, warm_up
+from netdiffuse.experiments.config import Config, check_device, default_out, plain, portable_name, versions
+from netdiffuse.experiments.evaluation import SEED
+from netdiffuse.experiments.interrupts import stop_on_interrupt
+from netdiffuse.experiments.monitor import Monitor, Report, TrainingStopped
+from netdiffuse.experiments.run import CONFIG, SUMMARY, Run, refuse_occupied
+from netdiffuse.experiments.tasks import OneShotTask, SequentialTask, make_task
+from netdiffuse.problems.base import Problem
+
+TRAINING_SCORE_SEED = SEED + 1  # other contexts than those of the final evaluation
+
+
+def train(
+    problem: str | Problem,
+    algorithm: str = "gddpg",
+    *,
+    seconds: float | None = None,
+    timesteps: int | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    problem_args: Mapping[str, Any] | None = None,
+    policy: str | None = None,
+    n_envs: int | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    checkpoint_seconds: float = 10.0,
+    contexts: int | None = None,
+    stop: threading.Event | None = None,
+    report: Callable[[Report], None] | None = None,
+) -> Run:
+    """Train a policy, and leave everything in a run's folder.
+
+    Nothing is written before every argument has been checked. Ctrl-C stops at the next rollout boundary with
+    everything saved: the returned run is then not `finished`, and `resume` goes on with it.
+
+    Args:
+        problem: a name, "file.py:Class", a Gymnasium id, or a `Problem` of your own.
+        algorithm: name of one of our algorithms or of a Stable-Baselines3 learner.
+        seconds: seconds of training to use; imports, evaluations and checkpoints do not count.
+        timesteps: environment steps to take, instead of seconds.
+        seed: seeds the algorithm and the training contexts, 0 or more.
+        out: the run's folder; by default runs/PROBLEM-ALGORITHM-sSEED, numbered where that exists.
+        settings: keyword arguments of the algorithm.
+        problem_args: keyword arguments of the problem.
+        policy: "MlpPolicy" or "EquivariantPolicy"; by default what suits the problem.
+        n_envs: contexts a vector step; by default what suits the algorithm.
+        device: torch device, "auto" for a GPU where there is one.
+        threads: torch's threads; by default as they are.
+        checkpoint_seconds: wall-clock seconds between checkpoints.
+        contexts: contexts (or episodes) of the final evaluation.
+        stop: set from another thread, stops the training like Ctrl-C.
+        report: called with how far the training is, several times a second.
+
+    Raises:
+        UnknownNameError: an unknown problem, algorithm or setting.
+        InvalidValueError: a value outside its range.
+        UnsupportedError: an algorithm that cannot learn this problem.
+        RunError: the folder is not empty.
+    """
+    budget = Budget(30.0 if seconds is None and timesteps is None else seconds, timesteps)
+    checks.integer("seed", seed, minimum=0)
+    if threads is not None:
+        torch.set_num_threads(checks.integer("threads", threads))
+    methods.check_trainable(algorithm)
+    task = make_task(problem, problem_args)
+    if policy is not None:
+        methods.check_policy(algorithm, policy)
+    config = Config(
+        problem=portable_name(task.name),
+        problem_args=plain(problem_args or {}),
+        algorithm=algorithm,
+        settings=plain(methods.check_method_settings(algorithm, settings or {})),
+        policy=policy or methods.default_policy(algorithm, task.policy),
+        seed=seed,
+        budget=budget.as_dict(),
+        n_envs=methods.default_n_envs(algorithm, task.one_shot) if n_envs is None else checks.integer("n_envs", n_envs),
+        device=check_device(device),
+        threads=torch.get_num_threads(),
+        versions=versions(),
+    )
+    path = default_out(config) if out is None else Path(out)
+    refuse_occupied(path)
+    if contexts is not None:
+        checks.integer("contexts", contexts)
+    model = _make_model(config, task)  # before the folder is made: it may refuse its settings
+    run = Run.create(path, config, problem if isinstance(problem, Problem) else None)
+    return _fit(run, task, model, None, checkpoint_seconds, contexts, stop, report)
+
+
+def resume(
+    run_dir: str | Path,
+    *,
+    seconds: float | None = None,
+    timesteps: int | None = None,
+    problem: Problem | None = None,
+    checkpoint_seconds: float = 10.0,
+    contexts: int | None = None,
+    stop: threading.Event | None = None,
+    report: Callable[[Report], None] | None = None,
+) -> Run:
+    """Go on with a run from its last checkpoint, as if it had never stopped.
+
+    Args:
+        run_dir: the run's folder.
+        seconds: a new budget instead of the run's own; schedules then stretch to it.
+        timesteps: likewise in timesteps.
+        problem: the problem, for a run on an object of one's own whose class is not importable here.
+        checkpoint_seconds: as in `train`.
+        contexts: as in `train`.
+        stop: as in `train`.
+        report: as in `train`.
+
+    Raises:
+        RunError: the folder is missing, is no run, or its checkpoint is damaged.
+        InvalidValueError: a budget that the run has already used.
+    """
+    run = Run(run_dir, problem)
+    config = run.config
+    torch.set_num_threads(config.threads)
+    task = run.task
+    if not any((run.path / name).is_dir() for name in (CURRENT, PREVIOUS)):  # stopped before it began
+        state, model = None, _make_model(config, task)
+    else:
+        checkpoint = checkpoint_dir(run.path)
+        state = load_state(checkpoint)
+        env = task.training_env(config.n_envs, config.seed)
+        model = load_model(checkpoint, methods.method_class(config.algorithm), env, config.device)
+        restore_buffer(checkpoint, model, state)
+        if isinstance(task, SequentialTask):
+            model._last_obs = None  # Gymnasium cannot save an environment: new episodes begin
+    if seconds is not None or timesteps is not None:
+        budget = Budget(seconds, timesteps)
+        done = state["progress"]["elapsed"] if state else 0.0
+        if budget.fraction(done, model.num_timesteps) >= 1:
+            raise InvalidValueError(
+                f"{run.path} has already used {done:.1f} s and {model.num_timesteps} timesteps: ask for more"
+            )
+        config = dataclasses.replace(config, budget=budget.as_dict())
+        write_json(run.path / CONFIG, asdict(config))
+        run = Run(run_dir, problem)
+    elif run.finished:
+        raise InvalidValueError(f"{run.path} is finished: give --seconds or --timesteps beyond its budget to go on")
+    return _fit(run, task, model, state, checkpoint_seconds, contexts, stop, report)
+
+
+def _fit(
+    run: Run,
+    task: OneShotTask | SequentialTask,
+    model: BaseAlgorithm,
+    state: dict[str, Any] | None,
+    checkpoint_seconds: float,
+    contexts: int | None,
+    stop: threading.Event | None,
+    report: Callable[[Report], None] | None,
+) -> Run:
+    stop = stop or threading.Event()
+    clock = TrainingClock(state["progress"]["elapsed"] if state else 0.0)
+    monitor = Monitor(
+        run.path,
+        run.budget,
+        clock,
+        task.score(task.quick_samples, TRAINING_SCORE_SEED),
+        evaluations=task.evaluations,
+        state=state,
+        checkpoint_seconds=checkpoint_seconds,
+        stop=stop,
+        report=report or (lambda _: None),
+    )
+    callbacks: list[BaseCallback] = [monitor]
+    total = UNLIMITED
+    if run.budget.seconds is not None:
+        callbacks.insert(0, TimeBudget(run.budget.seconds, clock))
+    elif run.budget.timesteps is not None:
+        total = run.budget.timesteps
+    with stop_on_interrupt(stop):
+        warm_up()
+        try:
+            # Stable-Baselines3 adds the steps already taken to the total itself.
+            model.learn(
+                total - model.num_timesteps,
+                CallbackList(callbacks),
+                log_interval=None,  # type: ignore[arg-type] # rows are written by the monitor
+                reset_num_timesteps=state is None,
+            )
+        except TrainingStopped:
+            pass
+        finally:
+            clock.stop()
+            release(model)
+        monitor.finish()
+        samples = task.samples if contexts is None else contexts
+        summary = {
+            "problem": run.config.problem,
+            "algorithm": run.config.algorithm,
+            "seed": run.config.seed,
+            "timesteps": model.num_timesteps,
+            "train_seconds": clock.elapsed,
+            "evaluation": task.score(samples, SEED)(model),
+        }
+        write_json(run.path / SUMMARY, summary)
+    return run
+
+
+def _make_model(config: Config, task: OneShotTask | SequentialTask) -> BaseAlgorithm:
+    return methods.make_model(
+        config.algorithm,
+        task.training_env(config.n_envs, config.seed),
+        policy=config.policy,
+        seed=config.seed,
+        device=config.device,
+        settings=config.settings,
+        one_shot=task.one_shot,
+    )

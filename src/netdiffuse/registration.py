@@ -1,0 +1,25 @@
+"""Registers the environments with Gymnasium, without importing what builds them."""
+
+import gymnasium
+
+ENVIRONMENTS: dict[str, str] = {
+    "PowerAllocation": "power-allocation",
+    "PowerAllocationGDMOPT": "power-allocation-gdmopt",
+    "PowerAllocationDeepFade": "power-allocation-deep-fade",
+    "PowerAllocationPermuted": "power-allocation-permuted",
+    "InterferenceChannel": "interference-channel",
+}
+"""Name of each environment, `netdiffuse/<name>-v0`, and the preset it is made from."""
+
+
+def register_environments() -> None:
+    """Register every preset with Gymnasium; nothing is built, and torch is not imported, before it is made."""
+    for name, preset in ENVIRONMENTS.items():
+        env_id = f"netdiffuse/{name}-v0"
+        if env_id not in gymnasium.registry:
+            gymnasium.register(
+                env_id,
+                entry_point="netdiffuse.problems.environments:make_env",
+                vector_entry_point="netdiffuse.problems.environments:make_vector_env",
+                kwargs={"preset": preset},
+            )

@@ -1,0 +1,50 @@
+import warnings
+
+import pytest
+import torch
+
+from netdiffuse.algorithms.common.canonical import canonical
+from netdiffuse.algorithms.common.saturation import SaturationMonitor
+
+from .toys import Mixed, Pick, Target
+
+
+class AtTheEdge(Target):
+    """The best decision of half the entries is their upper bound."""
+
+    def reference(self, contexts):
+        return torch.stack([contexts[:, 0], torch.ones(len(contexts))], 1)
+
+
+def test_saturation_counts_coordinates_beyond_the_references_share():
+    actions = torch.tensor([[1.0, -1.0], [0.995, 0.2], [0.0, 0.5], [0.5, 0.98]])  # 3 of 8 within 1% of a bound
+    assert SaturationMonitor(Target()).measure(actions) == pytest.approx(37.5)
+    assert SaturationMonitor(AtTheEdge()).measure(actions) == 0
+    assert SaturationMonitor(AtTheEdge()).measure(torch.ones(3, 2)) == pytest.approx(50)
+
+
+def test_one_warning_names_the_remedy():
+    monitor = SaturationMonitor(Target())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert monitor.check(torch.zeros(3, 2)) == 0
+    with pytest.warns(RuntimeWarning, match="100% of the action coordinates.*raise pull_weight"):
+        monitor.check(torch.ones(3, 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert monitor.check(torch.ones(3, 2)) == 100
+
+
+@pytest.mark.parametrize("problem", [Pick(), Mixed(), Pick(known=False)])
+def test_choosing_one_of_several_is_not_saturation(problem):
+    actions = canonical(problem.feasible, 2 * torch.rand(500, problem.feasible.action_size) - 1)
+    assert SaturationMonitor(problem).measure(actions) < 5
+
+
+@pytest.mark.parametrize("problem", [Target(), Pick(), Mixed()])
+def test_canonical_actions_decode_alike_and_stay_as_they_are(problem):
+    action = 3 * torch.randn(100, problem.feasible.action_size)
+    one = canonical(problem.feasible, action)
+    torch.testing.assert_close(problem.feasible.decode(one), problem.feasible.decode(action))
+    torch.testing.assert_close(canonical(problem.feasible, one), one)
+    assert torch.equal(canonical(None, action), action.clamp(-1, 1))

@@ -1,0 +1,143 @@
+"""Every learner builds, learns, decides feasibly, and comes back from disk the same."""
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from netdiffuse.baselines import LEARNERS, make_learner, n_envs
+from netdiffuse.baselines.rewards import (
+    StandardisedReplayBuffer,
+    StandardisedRolloutBuffer,
+    reward_statistics,
+)
+from netdiffuse.common import InvalidValueError, UnknownNameError, UnsupportedError
+from netdiffuse.common.seeding import generator
+from netdiffuse.problems import InterferenceChannel, PowerAllocation
+from netdiffuse.problems.environments import ProblemEnv
+from netdiffuse.problems.features import StandardisedContext
+from netdiffuse.problems.vecenv import ProblemVecEnv
+
+PROBLEM = PowerAllocation(channels=3, total_power=3.0)
+SMALL = {"policy_kwargs": {"net_arch": [32, 32]}}
+
+
+def make_env(n=32):
+    return ProblemVecEnv(PROBLEM, n, seed=0)
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_learns_decides_and_survives_a_save(name, tmp_path):
+    warm_up = {"learning_starts": 64} if LEARNERS[name].off_policy else {}
+    model = make_learner(name, make_env(), device="cpu", **warm_up, **SMALL)
+    before = [p.detach().clone() for p in model.policy.parameters()]
+    model.learn(1, log_interval=10**9)  # one rollout on-policy, the warm-up off-policy
+    model.learn(320, log_interval=10**9, reset_num_timesteps=False)
+    assert any(not torch.equal(a, b) for a, b in zip(before, model.policy.parameters(), strict=True))
+    assert model.gamma == 0
+    assert isinstance(model.policy, torch.nn.Module)
+    assert any(isinstance(module, StandardisedContext) for module in model.policy.modules())
+
+    contexts = PROBLEM.sample_contexts(100, generator(1))
+    actions, _ = model.predict(contexts.numpy(), deterministic=True)
+    decisions = PROBLEM.feasible.decode(torch.as_tensor(actions))
+    assert PROBLEM.feasible.contains(decisions).all()
+
+    model.save(tmp_path / "model.zip")
+    loaded = type(model).load(tmp_path / "model.zip", env=make_env(), device="cpu")
+    np.testing.assert_array_equal(loaded.predict(contexts.numpy(), deterministic=True)[0], actions)
+    loaded.learn(256, log_interval=10**9)
+    kind = "replay" if LEARNERS[name].off_policy else "rollout"
+    expected = reward_statistics(PROBLEM)
+    assert getattr(loaded, f"{kind}_buffer").reward_mean == expected["reward_mean"]
+    assert getattr(loaded, f"{kind}_buffer").reward_std == expected["reward_std"]
+
+
+def test_equal_seeds_give_equal_weights():
+    def weights(seed):
+        model = make_learner("sac", make_env(), seed=seed, device="cpu", **SMALL).learn(640, log_interval=10**9)
+        return torch.cat([p.detach().flatten() for p in model.policy.parameters()])
+
+    assert torch.equal(weights(3), weights(3))
+    assert not torch.equal(weights(3), weights(4))
+
+
+def test_ppo_learns_power_allocation():
+    model = make_learner("ppo", make_env(128), device="cpu", n_steps=4, batch_size=128, **SMALL)
+    model.learn(128 * 4 * 25)
+    contexts = PROBLEM.sample_contexts(2000, generator(1))
+    actions = torch.as_tensor(model.predict(contexts.numpy(), deterministic=True)[0])
+    utility = PROBLEM.utility(contexts, PROBLEM.feasible.decode(actions)).mean()
+    reference = PROBLEM.utility(contexts, PROBLEM.reference(contexts)).mean()
+    equal = PROBLEM.utility(contexts, torch.ones(2000, 3)).mean()
+    assert utility > equal + 0.7 * (reference - equal)
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides"), [("sac", {"learning_starts": 8}), ("ppo", {"n_steps": 16, "batch_size": 16})]
+)
+def test_pairs_and_a_single_environment(name, overrides):
+    env = ProblemEnv(InterferenceChannel(links=3))
+    model = make_learner(name, env, device="cpu", **overrides, **SMALL).learn(16, log_interval=10**9)
+    assert model.predict(np.ones((5, 3, 3), np.float32))[0].shape == (5, 3)
+
+
+@pytest.mark.parametrize(("envs", "steps"), [(256, 8), (32, 64), (4096, 1)])
+def test_the_rollout_does_not_depend_on_the_number_of_environments(envs, steps):
+    assert make_learner("ppo", make_env(envs), device="cpu", **SMALL).n_steps == steps
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_settings_for_episodes_of_many_steps(name):
+    model = make_learner(name, gymnasium.make("Pendulum-v1"), device="cpu", **SMALL)
+    assert model.gamma == 0.99
+    assert not any(isinstance(module, StandardisedContext) for module in model.policy.modules())
+    model.learn(32 if LEARNERS[name].off_policy else 256, log_interval=10**9)
+    assert n_envs(name, one_shot=False) <= 8
+
+
+def test_one_shot_is_a_choice():
+    assert make_learner("sac", make_env(), device="cpu", one_shot=False, **SMALL).gamma == 0.99
+    assert make_learner("sac", gymnasium.make("Pendulum-v1"), device="cpu", one_shot=True, **SMALL).gamma == 0
+
+
+def test_overrides_win():
+    model = make_learner("sac", make_env(), device="cpu", batch_size=64, policy_kwargs={"net_arch": [8]})
+    assert model.batch_size == 64
+    assert model.policy.net_arch == [8]
+    assert model.policy.features_extractor_class is StandardisedContext
+
+
+def test_buffers_standardise_rewards():
+    box = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+    statistics = {"reward_mean": 10.0, "reward_std": 4.0}
+    rewards, one = np.array([14.0, 2.0], np.float32), np.zeros((2, 1), np.float32)
+    replay = StandardisedReplayBuffer(8, box, box, "cpu", n_envs=2, **statistics)
+    replay.add(one, one, one, rewards, np.ones(2), [{}, {}])
+    assert set(replay.sample(50).rewards.flatten().tolist()) == {1.0, -2.0}
+    rollout = StandardisedRolloutBuffer(1, box, box, "cpu", n_envs=2, **statistics)
+    rollout.add(one, one, rewards, np.ones(2), torch.zeros(2), torch.zeros(2))
+    assert rollout.rewards.tolist() == [[1.0, -2.0]]
+    assert rewards.tolist() == [14.0, 2.0]
+
+
+def test_reward_statistics_are_those_of_random_actions():
+    statistics = reward_statistics(PROBLEM)
+    contexts = PROBLEM.sample_contexts(20_000, generator(9))
+    actions = 2 * torch.rand(20_000, 3, generator=generator(10)) - 1
+    utility = PROBLEM.utility(contexts, PROBLEM.feasible.decode(actions))
+    assert statistics["reward_mean"] == pytest.approx(float(utility.mean()), rel=0.05)
+    assert statistics["reward_std"] == pytest.approx(float(utility.std()), rel=0.05)
+
+
+def test_bad_arguments():
+    with pytest.raises(UnknownNameError, match=r"unknown learner 'sacc'.*Did you mean 'sac'"):
+        make_learner("sacc", make_env())
+    with pytest.raises(UnknownNameError):
+        n_envs("dqn")
+    with pytest.raises(InvalidValueError, match=r"'ppo' has no setting 'buffer_size'.*n_steps"):
+        make_learner("ppo", make_env(), buffer_size=10)
+    with pytest.raises(UnsupportedError, match=r"'sac' needs continuous actions.*ppo"):
+        make_learner("sac", DummyVecEnv([lambda: gymnasium.make("CartPole-v1")]))
+    assert make_learner("a2c", gymnasium.make("CartPole-v1"), device="cpu").gamma == 0.99

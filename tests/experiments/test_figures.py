@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from netdiffuse.common.seeding import generator
+from netdiffuse.experiments.figures import (
+    Curve,
+    comparison_figure,
+    curves_figure,
+    decisions_figure,
+    regret_figure,
+    trajectory_figure,
+)
+from netdiffuse.experiments.figures.style import save
+from netdiffuse.problems import make_problem
+
+
+def lines(figure: Figure, panel: int = 0) -> dict[str, np.ndarray]:
+    return {line.get_label(): line.get_ydata() for line in figure.axes[panel].lines}
+
+
+def curve(end: float, bend: float = 3.0) -> Curve:
+    seconds = np.linspace(0, 30, 31)
+    return Curve(seconds.tolist(), (end - 15 * np.exp(-seconds / bend)).tolist())
+
+
+def test_several_seeds_are_drawn_as_their_mean():
+    figure = curves_figure({"sac": [curve(97), curve(99)], "ppo": [curve(95)]}, title="t")
+    assert lines(figure)["sac"][-1] == pytest.approx(98, abs=0.01)
+    assert lines(figure, 1)["_child0"][-1] == pytest.approx(2, abs=0.01)  # what is missing to 100%
+
+
+def test_the_axis_shows_the_interesting_range():
+    start = Curve([0.0, 1.0, *range(2, 60)], [-500.0, 60.0, *[99.0] * 58])
+    axes = curves_figure({"a": [start]}, title="t", levels={"equal": 84.7, "random": 20.0}).axes[0]
+    low, high = axes.get_ylim()
+    assert 60 < low < 84.7
+    assert 100 < high < 105
+
+
+def test_above_the_reference_there_is_no_panel_of_what_is_missing():
+    assert len(curves_figure({"a": [curve(104)]}, title="t").axes) == 1
+    assert len(curves_figure({"a": [curve(20)]}, title="t", reference=None).axes) == 1
+
+
+@pytest.mark.parametrize("name", ["power-allocation", "power-allocation-deep-fade", "interference-channel"])
+def test_figures_of_every_kind_of_problem_are_written(tmp_path, name):
+    problem = make_problem(name)
+    contexts = problem.sample_contexts(2, generator(0))
+    reference = problem.reference(contexts)
+    figure = decisions_figure(problem, contexts, reference, reference)
+    assert any("100.0% of the reference" in axes.get_title(loc="left") for axes in figure.axes)
+    assert save(figure, tmp_path / "decisions.png").stat().st_size > 10_000
+    chain = torch.randn(4, 2, problem.feasible.action_size, generator=generator(1))
+    figure = trajectory_figure(problem, contexts, chain, reference)
+    drawn = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 4]
+    assert len(drawn) == problem.feasible.action_size
+    assert drawn[0].get_ydata() == pytest.approx(problem.feasible.decode(chain)[:, 0, 0].numpy())
+    assert save(figure, tmp_path / "chain.png").stat().st_size > 10_000
+
+
+def test_the_histogram_accounts_for_all_contexts(tmp_path):
+    regret = torch.rand(1000, generator=generator(0)) ** 2
+    figure = regret_figure(regret, "bit/s/Hz", ("equal", regret + 1))
+    shares = sum(patch.get_height() for patch in figure.axes[0].patches)
+    beyond = int(figure.get_supxlabel().split()[0])
+    assert shares + beyond / 10 == pytest.approx(100, abs=0.2)
+    assert "bit/s/Hz" in figure.axes[0].get_xlabel()
+    save(regret_figure(torch.zeros(5), ""), tmp_path / "zero.png")
+
+
+def test_the_comparison_puts_the_best_on_top():
+    figure = comparison_figure({"good": [99, 99.5], "bad": [90]}, title="t", measure="m")
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["bad", "good"]
