@@ -139,7 +139,7 @@ class Monitor(BaseCallback):
         for name, value in self._evaluation.items():
             if isinstance(value, (int, float)) and name not in ("contexts", "episodes"):
                 self.logger.record(f"eval/{name}", value)
-        self.logger.record("time/train_seconds", round(self.clock.elapsed, 3))
+        self.logger.record("time/train_seconds", round(self.clock.elapsed, 6))
         self.logger.dump(self.model.num_timesteps)
 
     def _report(self, fraction: float, fresh: bool) -> None:
