@@ -15,10 +15,12 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
 from netdiffuse import GDDPG, DiffusionAPG, DiffusionBC
 from netdiffuse.algorithms import ALGORITHMS
+from netdiffuse.common import InvalidValueError
 from netdiffuse.problems.environments import ProblemEnv
+from netdiffuse.problems.feasible import Product, Simplex
 from netdiffuse.problems.vecenv import ProblemVecEnv
 
-from .toys import Links, Pick, Share, Target
+from .toys import SMALL, Links, Pick, Share, Target
 
 TINY = {"net_arch": [16, 16], "width": 8, "blocks": 1}
 CLASSES = list(ALGORITHMS.values())
@@ -268,3 +270,45 @@ def test_the_mlp_ablation_differs_by_noise_and_steps_alone(cls):
     assert {k for k in shapes[0] if shapes[0][k] != shapes[1][k]} == {"denoiser.time"}
     mlp.learn(3 * STEP)
     np.testing.assert_array_equal(mlp.predict(contexts())[0], decide(mlp))  # nothing is drawn
+
+
+def test_a_transferred_model_keeps_its_settings_and_trains_on():
+    model = GDDPG(
+        "EquivariantPolicy", Share(3, scale=1.5), n_envs=8, batch_size=32, learning_rate=5e-4, exploration_noise=0.7,
+        n_steps=2, learning_starts=16, seed=3,
+    )  # fmt: skip
+    moved = model.transfer(Share(6, scale=1.5))
+    for name in ("batch_size", "n_envs", "exploration_noise", "seed", "learning_starts", "pull_weight"):
+        assert getattr(moved, name) == getattr(model, name)
+    assert moved.lr_schedule(1) == 5e-4
+    moved.learn(64)
+    assert moved.replay_buffer.n_steps == 2
+    assert moved.replay_buffer.observations.shape[1:] == (8, 6)
+
+
+def test_transfer_compares_scales_inside_a_product():
+    class Split(Share):
+        def __init__(self, scale):
+            super().__init__()
+            self.feasible = Product(power=Simplex(3, 2.0, scale))
+
+    model = DiffusionAPG("EquivariantPolicy", Split(1.5), seed=0)
+    with pytest.raises(InvalidValueError, match=r"scale 1\.5, the new problem's have 3"):
+        model.transfer(Split(3.0))
+
+
+def test_a_loaded_model_goes_on_with_contexts_that_it_has_not_seen(tmp_path):
+    problem = Share()
+    seen = []
+    problem.sample_contexts = lambda n, g: seen.append(Share.sample_contexts(problem, n, g)) or seen[-1]
+    model = DiffusionAPG("MlpPolicy", problem, batch_size=16, policy_kwargs=SMALL, seed=0)
+    seen.clear()
+    model.learn(32)
+    first = torch.cat([s for s in seen if len(s) == 16])
+    model.save(tmp_path / "model")
+    loaded = DiffusionAPG.load(tmp_path / "model", env=problem)
+    seen.clear()
+    loaded.learn(32, reset_num_timesteps=False)
+    second = torch.cat([s for s in seen if len(s) == 16])
+    assert len(first) == len(second) == 32
+    assert not torch.isin(second, first).any()

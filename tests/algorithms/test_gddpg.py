@@ -1,14 +1,21 @@
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 
 from netdiffuse import GDDPG, DiffusionBC
 from netdiffuse.algorithms.common.critics import Critic, MLPQNetwork
 from netdiffuse.algorithms.common.replay import NStepReplayBuffer
-from netdiffuse.algorithms.gddpg.losses import backpropagation_loss, critic_loss, improved_actions
-from netdiffuse.common import InvalidValueError
+from netdiffuse.algorithms.gddpg.losses import (
+    action_gradient_loss,
+    backpropagation_loss,
+    best_candidate_loss,
+    critic_loss,
+    improved_actions,
+)
+from netdiffuse.common import InvalidValueError, UnsupportedError
 from netdiffuse.diffusion import DiffusionModel, MLPDenoiser
-from netdiffuse.problems.feasible import Box
+from netdiffuse.problems.feasible import Box, Integer
 
 from .toys import SMALL, Chain, Share, Target, regret
 
@@ -34,17 +41,30 @@ def test_improved_actions_climb_by_the_step_asked_for():
     assert not better.requires_grad
 
 
-def test_both_losses_lead_to_the_top_of_a_known_hill():
+BOX = Box(-1, 1, (2,))
+
+
+@pytest.mark.parametrize(
+    "loss_of",
+    [
+        lambda actor, context: backpropagation_loss(actor, Hill(), BOX, context, pull_weight=0.1),
+        lambda actor, context: action_gradient_loss(actor, Hill(), BOX, context, step_size=0.05, steps=5),
+        lambda actor, context: best_candidate_loss(actor, Hill(), BOX, context, draws=16, noise=0.1),
+    ],
+    ids=["backpropagation", "action-gradient", "best-candidate"],
+)
+def test_every_loss_leads_to_the_top_of_a_known_hill(loss_of):
+    torch.manual_seed(0)
     context = torch.rand(256, 2) - 0.5
     actor = DiffusionModel(MLPDenoiser(2, 2, 3, (32,)), 2, 3)
     optimizer = torch.optim.Adam(actor.parameters(), 1e-2)
     for _ in range(150):
-        loss, metrics = backpropagation_loss(actor, Hill(), Box(-1, 1, (2,)), context, pull_weight=0.1)
+        loss, metrics = loss_of(actor, context)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    assert float((actor(context) - context).detach().square().mean()) < 0.005
-    assert metrics["actor/value"] == pytest.approx(0, abs=0.01)
+    assert float((actor(context) - context).detach().square().mean()) < 0.01
+    assert float(next(iter(metrics.values()))) == pytest.approx(0, abs=0.02)  # the hill's height, or what is missed
 
 
 def test_the_critic_loss_is_the_weighted_squared_error_of_every_critic():
@@ -102,12 +122,14 @@ def test_a_chain_is_walked_to_its_end_with_n_step_returns_and_priorities():
 
 
 def test_pendulum_runs_and_its_save_file_loads(tmp_path):
-    model = GDDPG("MlpPolicy", "Pendulum-v1", policy_kwargs=SMALL, learning_starts=100, seed=0, n_steps=3).learn(220)
+    model = GDDPG(
+        "MlpPolicy", "Pendulum-v1", policy_kwargs=SMALL, learning_starts=100, train_freq=10, seed=0, n_steps=3
+    ).learn(1020)
     extractor = model.policy.features_extractor
     assert extractor.mean.shape == (3,)
     assert 3 < float(extractor.std[2]) < 8  # the angular velocity varies most
-    assert model.replay_buffer.size() == 220
-    assert len(model.ep_info_buffer) == 1
+    assert model.replay_buffer.size() == 1020
+    assert len(model.ep_info_buffer) == 5
     model.save(tmp_path / "model")
     obs = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     loaded = GDDPG.load(tmp_path / "model", env=model.get_env())
@@ -115,8 +137,8 @@ def test_pendulum_runs_and_its_save_file_loads(tmp_path):
     model.save_replay_buffer(tmp_path / "replay")
     loaded.load_replay_buffer(tmp_path / "replay")
     loaded.learn(20, reset_num_timesteps=False)
-    assert loaded.num_timesteps == 240
-    torch.testing.assert_close(loaded.policy.features_extractor.mean, extractor.mean)  # measured once
+    assert loaded.num_timesteps == 1040
+    torch.testing.assert_close(loaded.policy.features_extractor.mean, extractor.mean)  # measured once there is enough
 
 
 def test_a_warm_start_decides_like_its_teacher():
@@ -183,3 +205,54 @@ def test_exploration_decays_to_its_final_noise():
     torch.manual_seed(0)
     plain = model.actor(model.policy.context(obs))
     assert float((noisy - plain).detach().std()) == pytest.approx(0.5, rel=0.04)
+
+
+def test_a_warm_start_of_another_scale_is_refused():
+    teacher = DiffusionBC("MlpPolicy", Share(scale=1.5), policy_kwargs=SMALL)
+    with pytest.raises(InvalidValueError, match="needs the same scale of the feasible set"):
+        GDDPG("MlpPolicy", Share(scale=6.0), policy_kwargs=SMALL).warm_start(teacher)
+
+
+def test_a_loaded_model_keeps_its_number_of_environments_and_takes_its_replay_buffer(tmp_path):
+    model = GDDPG("MlpPolicy", Target(), n_envs=8, learning_starts=16, policy_kwargs=SMALL, seed=0).learn(64)
+    model.save(tmp_path / "model")
+    model.save_replay_buffer(tmp_path / "replay")
+    loaded = GDDPG.load(tmp_path / "model", env=Target())
+    assert loaded.n_envs == 8
+    loaded.load_replay_buffer(tmp_path / "replay")
+    loaded.learn(16, reset_num_timesteps=False)
+    assert loaded.replay_buffer.size() == 10
+    assert len(loaded.ep_info_buffer) > 0
+
+
+class Faint(Chain):
+    """Observations as small as channel gains in watts."""
+
+    def __init__(self):
+        super().__init__()
+        self.observation_space = spaces.Box(0.0, 4e-9, (1,), np.float32)
+
+    def _see(self):
+        return 1e-9 * super()._see()
+
+
+def test_faint_observations_are_standardised_too():
+    model = GDDPG("MlpPolicy", Faint(), policy_kwargs=SMALL, seed=0, learning_starts=50).learn(200)
+    seen = torch.as_tensor(model.replay_buffer.observations[:200, 0])
+    assert 0.5 < float(model.policy.context(seen).std()) < 2
+
+
+def test_small_steps_of_whole_numbers_are_refused():
+    class Whole(Target):
+        def __init__(self):
+            super().__init__()
+            self.feasible = Integer(0, 9, (2,))
+
+    with pytest.raises(UnsupportedError, match=r"'action_gradient' needs a continuous decision.*Integer"):
+        GDDPG("MlpPolicy", Whole(), actor_update="action_gradient", policy_kwargs=SMALL)
+
+
+def test_the_replay_buffer_refuses_samples_without_returns():
+    model = GDDPG("MlpPolicy", Target(), n_envs=8, policy_kwargs=SMALL).learn(16)
+    with pytest.raises(UnsupportedError, match="draw"):
+        model.replay_buffer.sample(4)

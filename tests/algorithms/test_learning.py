@@ -1,8 +1,10 @@
 """Every algorithm learns problems of two or three entities: regret as a share of that of uniformly drawn actions."""
 
 import pytest
+import torch
 
 from netdiffuse import GDDPG, DiffusionAPG, DiffusionBC
+from netdiffuse.problems.feasible import Budget, Integer, Product
 
 from .toys import SMALL, Links, Mixed, Share, Target, random_regret, regret
 
@@ -46,6 +48,40 @@ class Tiny(Target):
 
 def test_the_unit_of_the_reward_does_not_matter():
     assert max(shares(GDDPG, Tiny(), 150, seeds=(0,), **BLACK_BOX)) < 0.1
+
+
+class Offset(Mixed):
+    """Utilities with a large part that no decision changes, as a sum rate has."""
+
+    def utility(self, contexts, decisions):
+        return 100 + super().utility(contexts, decisions)
+
+
+def test_a_constant_part_of_the_utility_does_not_matter():
+    assert max(shares(DiffusionAPG, Offset(), 150, seeds=(0, 1))) < 0.02
+    assert max(shares(GDDPG, Offset(), 150, seeds=(0,), **BLACK_BOX)) < 0.2
+
+
+class Levels(Target):
+    """Integer and Budget: name the whole number, and the two shares of at most 1, that the context asks for."""
+
+    def __init__(self):
+        self.context_shape = (3,)
+        self.feasible = Product(level=Integer(0, 4), share=Budget(2, 1.0))
+
+    def utility(self, contexts, decisions):
+        return -((decisions - self.wish(contexts)) / torch.tensor([4.0, 1.0, 1.0])).square().sum(-1)
+
+    def wish(self, contexts):
+        return torch.cat([2.5 * contexts[:, :1] + 2, contexts[:, 1:].abs() / 2], 1)
+
+    def reference(self, contexts):
+        return self.feasible.project(self.wish(contexts))
+
+
+@pytest.mark.parametrize(("cls", "kwargs"), [(DiffusionBC, {}), (DiffusionAPG, {}), (GDDPG, BLACK_BOX)])
+def test_learning_whole_numbers_and_a_budget(cls, kwargs):
+    assert max(shares(cls, Levels(), 200, seeds=(0,), **kwargs)) < 0.1
 
 
 def test_learning_to_pick_from_rewards():

@@ -3,8 +3,10 @@ import warnings
 import pytest
 import torch
 
+from netdiffuse import GDDPG, DiffusionAPG
 from netdiffuse.algorithms.common.canonical import canonical
 from netdiffuse.algorithms.common.saturation import SaturationMonitor
+from netdiffuse.experiments import LearnedPolicy, evaluate
 
 from .toys import Mixed, Pick, Target
 
@@ -48,3 +50,20 @@ def test_canonical_actions_decode_alike_and_stay_as_they_are(problem):
     torch.testing.assert_close(problem.feasible.decode(one), problem.feasible.decode(action))
     torch.testing.assert_close(canonical(problem.feasible, one), one)
     assert torch.equal(canonical(None, action), action.clamp(-1, 1))
+
+
+@pytest.mark.parametrize("cls", [GDDPG, DiffusionAPG])
+def test_an_actor_stuck_at_the_saturated_equal_split_is_seen(cls):
+    model = cls("EquivariantPolicy", "power-allocation-permuted", batch_size=8, seed=0)
+
+    def stick(module, inputs, output):
+        return 1 + 0 * output
+
+    for actor in {model.actor, getattr(model, "actor_target", model.actor)}:
+        actor.register_forward_hook(stick)
+    obs = model.problem.sample_contexts(50, torch.Generator().manual_seed(0))
+    decisions = model.feasible.decode(torch.as_tensor(model.predict(obs.numpy(), deterministic=True)[0]))
+    torch.testing.assert_close(decisions, torch.full_like(decisions, 0.12))  # the equal split, from +1 everywhere
+    with pytest.warns(RuntimeWarning, match="of the action coordinates are at their bound"):
+        model.learn(100 * (64 if cls is GDDPG else 8))
+    assert evaluate(LearnedPolicy(model, model.problem), model.problem, contexts=100)["saturation_percent"] > 50

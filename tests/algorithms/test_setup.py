@@ -4,6 +4,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from netdiffuse.algorithms.common.setup import LinearDecay, as_env, decaying, problem_of
+from netdiffuse.common import UnsupportedError
 from netdiffuse.problems import PowerAllocation
 from netdiffuse.problems.environments import ProblemEnv
 from netdiffuse.problems.vecenv import ProblemVecEnv
@@ -47,3 +48,11 @@ def test_rates_decay_in_a_line_and_schedules_are_kept():
         return progress**2
 
     assert decaying("learning_rate", schedule, 0.25) is schedule
+
+
+def test_environments_of_different_problems_are_refused():
+    env = DummyVecEnv([lambda: ProblemEnv(Target())] * 2)
+    assert problem_of(env) is not None
+    env.envs[1] = ProblemEnv(PowerAllocation())
+    with pytest.raises(UnsupportedError, match="different problems"):
+        problem_of(env)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from netdiffuse.common import InvalidValueError
 from netdiffuse.common.seeding import generator
-from netdiffuse.problems import Box, Integer, OneHot, PowerAllocation, Problem, make_problem
+from netdiffuse.problems import Box, Integer, OneHot, PowerAllocation, Problem, Product, make_problem
 from netdiffuse.problems.blind import BLIND_CONTEXTS, BLIND_SEED, best_blind_decision, mean_utility
 from netdiffuse.problems.feasible import FeasibleSet
 
@@ -110,6 +110,32 @@ class Rim(Track):
     def utility(self, contexts: Tensor, decisions: Tensor) -> Tensor:
         total = decisions.sum(-1) + 0 * contexts.sum(-1)
         return torch.where(total > 1.5, torch.nan, decisions.clamp(min=0).sqrt().sum(-1) + 0 * total)
+
+
+class Table(Problem):
+    """Two choices whose values depend on both of them."""
+
+    context_shape = (1,)
+
+    def __init__(self, seed: int, differentiable: bool) -> None:
+        self.feasible = Product(row=OneHot(8), column=OneHot(8))
+        self.values = torch.rand(8, 8, generator=torch.Generator().manual_seed(seed))
+        self.differentiable = differentiable
+
+    def sample_contexts(self, n: int, generator: torch.Generator) -> Tensor:
+        return torch.rand(n, 1, generator=generator)
+
+    def utility(self, contexts: Tensor, decisions: Tensor) -> Tensor:
+        row, column = decisions.split(8, -1)
+        return ((row @ self.values) * column).sum(-1) + 0 * contexts.sum(-1)
+
+
+@pytest.mark.parametrize("differentiable", [True, False])
+def test_every_combination_of_choices_is_tried(differentiable: bool) -> None:
+    for seed in range(5):
+        problem = Table(seed, differentiable)
+        row, column = best_blind_decision(problem, contexts=64).split(8)
+        assert problem.values[int(row.argmax()), int(column.argmax())] == problem.values.max()
 
 
 def test_infinite_slopes_and_undefined_utilities_are_survived() -> None:

@@ -13,12 +13,12 @@ from stable_baselines3.common.vec_env import VecEnv
 from netdiffuse.baselines.rewards import (
     StandardisedReplayBuffer,
     StandardisedRolloutBuffer,
-    reward_statistics,
 )
 from netdiffuse.baselines.settings import LEARNERS, NETWORK, Settings
 from netdiffuse.common import InvalidValueError, UnknownNameError, UnsupportedError
 from netdiffuse.problems.base import Problem
 from netdiffuse.problems.features import StandardisedContext, context_statistics
+from netdiffuse.problems.rewards import reward_statistics
 
 BUFFERS = {"replay": StandardisedReplayBuffer, "rollout": StandardisedRolloutBuffer}
 

@@ -5,34 +5,13 @@ evaluation, which read the environment, keep the problem's unit. The constants a
 saved model keeps them.
 """
 
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
-import torch
 from stable_baselines3.common.buffers import ReplayBuffer, RolloutBuffer
 from stable_baselines3.common.type_aliases import ReplayBufferSamples
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor
-
-from netdiffuse.common.seeding import generator as seeded
-from netdiffuse.problems.base import Problem
-
-
-class RewardStatistics(TypedDict):
-    """Arguments of the buffers below."""
-
-    reward_mean: float
-    reward_std: float
-
-
-@torch.no_grad()
-def reward_statistics(problem: Problem, n: int = 4096, seed: int = 0) -> RewardStatistics:
-    """Mean and standard deviation of the utility of uniformly random actions, from a seeded sample."""
-    random = seeded(seed)
-    contexts = problem.sample_contexts(n, random)
-    actions = 2 * torch.rand(n, problem.feasible.action_size, generator=random) - 1
-    utility = problem.utility(contexts, problem.feasible.decode(actions))
-    return RewardStatistics(reward_mean=float(utility.mean()), reward_std=max(float(utility.std()), 1e-6))
 
 
 class StandardisedReplayBuffer(ReplayBuffer):

@@ -27,7 +27,7 @@ class GainModel(ABC):
 class Uniform(GainModel):
     """Gains uniform between `low` and `high`.
 
-    Sequences give ranges to consecutive groups of channels of equal size (the first ones larger by one where
+    Sequences give ranges to consecutive groups of channels of equal size (some larger by one where
     that does not divide): `Uniform((1, 0), (2, 1))` is U(1, 2) for the first half of the channels and U(0, 1)
     for the second, and a range a channel is a sequence as long as there are channels.
 

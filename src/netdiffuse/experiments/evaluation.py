@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from netdiffuse.algorithms.common.canonical import canonical
 from netdiffuse.algorithms.common.saturation import SaturationMonitor
 from netdiffuse.baselines.rules import applicable_rules
 from netdiffuse.common import InvalidValueError, checks
@@ -68,8 +67,9 @@ class Evaluation:
         Returns:
             `contexts`, `utility_mean`, `reference_mean`, `blind_mean`, `optimality_percent` (100 x utility /
             reference utility), `gap_closed_percent` (100 x (U - U_blind) / (U_reference - U_blind)),
-            `regret_mean`, `saturation_percent` (coordinates of canonical actions at their bound, beyond the
-            reference's share) and `baselines` (name to the number that `measure_of` names). None stands for
+            `regret_mean`, `saturation_percent` (coordinates of the policy's own actions at their bound, beyond the
+            reference's share; of canonical actions where there are decisions alone) and `baselines` (name to
+            the number that `measure_of` names). None stands for
             what means nothing: optimality unless the reference's mean utility is positive, for of a negative
             one a worse decision has more percent; the gap unless the reference is better than blind.
         """
@@ -84,7 +84,7 @@ class Evaluation:
         utility = float(self._utility(decisions).mean())
         if not math.isfinite(utility):
             raise InvalidValueError(f"the mean utility of {type(self.problem).__name__} is {utility}, not a number")
-        actions = feasible.encode_nearest(decisions) if actions is None else canonical(feasible, actions)
+        actions = feasible.encode_nearest(decisions) if actions is None else actions.clamp(-1, 1)
         found: dict[str, Any] = {
             "contexts": len(self.contexts),
             "utility_mean": utility,

@@ -6,11 +6,13 @@ from torch import Tensor
 from netdiffuse.common import checks
 from netdiffuse.common.seeding import generator as seeded
 from netdiffuse.problems.base import Problem
+from netdiffuse.problems.feasible import FeasibleSet
 
 BLIND_SEED = 4_271_828
 BLIND_CONTEXTS = 4096
 COARSE_CONTEXTS = 512  # enough to tell starts apart; the whole sample decides between the last ones
 MAX_CORNERS = 256
+MAX_CHOICES = 4096
 STARTS = 3
 CHUNK = 2**21  # numbers of contexts held at a time
 
@@ -18,10 +20,11 @@ CHUNK = 2**21  # numbers of contexts held at a time
 def best_blind_decision(problem: Problem, contexts: int = BLIND_CONTEXTS, seed: int = BLIND_SEED) -> Tensor:
     """Maximise the mean utility of one constant decision over a fixed sample of contexts.
 
-    The centre and the corners of the action coordinates (equal split, full power, one link alone, each
-    choice) and a few random points are tried. The best are improved by Adam on the mean utility or, where the
-    utility is not differentiable, by the cross-entropy method (Rubinstein, 1999), first on a part of the
-    sample. The best of all these on the whole sample is returned.
+    The centre and the corners of the action coordinates (equal split, full power, one link alone), every
+    combination of choices (where there are at most 4,096) and a few random points are tried. The best are
+    improved by Adam on the mean utility or, where the utility is not differentiable, by the cross-entropy
+    method (Rubinstein, 1999), first on a part of the sample. The best of all these on the whole sample is
+    returned.
 
     Args:
         problem: the problem.
@@ -43,7 +46,7 @@ def best_blind_decision(problem: Problem, contexts: int = BLIND_CONTEXTS, seed: 
             return _adam(problem, contexts, actions)
         return _cross_entropy(problem, contexts, actions, random)
 
-    candidates = _best(problem, coarse, _starts(problem.feasible.action_size, random), keep=STARTS)
+    candidates = _best(problem, coarse, _starts(problem.feasible, random), keep=STARTS)
     improved = improve(coarse, candidates)
     finalists = torch.cat([candidates, improved])
     winner = _best(problem, sample, finalists, keep=1)
@@ -63,8 +66,10 @@ def mean_utility(problem: Problem, contexts: Tensor, decisions: Tensor) -> Tenso
     return torch.cat(means)
 
 
-def _starts(size: int, random: torch.Generator) -> Tensor:
-    """Centre, all up, all down, one up and the others down, and random points, shape (k, size)."""
+def _starts(feasible: FeasibleSet, random: torch.Generator) -> Tensor:
+    """Centre, all up, all down, one up and the others down, choices, and random points, shape (k, action_size)."""
+    size = feasible.action_size
+    choices = feasible.choices(MAX_CHOICES)
     one_up = 2 * torch.eye(size)[:MAX_CORNERS] - 1
     return torch.cat(
         [
@@ -72,6 +77,7 @@ def _starts(size: int, random: torch.Generator) -> Tensor:
             torch.ones(1, size),
             -torch.ones(1, size),
             one_up,
+            *([] if choices is None else [choices]),
             2 * torch.rand(16, size, generator=random) - 1,
         ]
     )

@@ -76,7 +76,7 @@ class Critic(nn.Module):
     variance: Tensor
     batches: Tensor
 
-    def __init__(self, make: Callable[[], QNetwork], n_critics: int = 2, rate: float = 0.01) -> None:
+    def __init__(self, make: Callable[[], nn.Module], n_critics: int = 2, rate: float = 0.01) -> None:
         super().__init__()
         self.networks: nn.ModuleList = nn.ModuleList(make() for _ in range(n_critics))
         self.rate = rate
@@ -89,13 +89,16 @@ class Critic(nn.Module):
         """Standard deviation of the returns, at least what single precision resolves beside their mean."""
         return torch.maximum(self.variance.sqrt(), 1e-6 * self.mean.abs()).clamp(min=1e-12)
 
-    def forward(self, context: Tensor, action: Tensor) -> Tensor:
-        """Standardised values of each network, shape (n_critics, n)."""
-        return torch.stack([network(context, action) for network in self.networks])
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Standardised values of each network on a context and an action, shape (n_critics, n).
 
-    def values(self, context: Tensor, action: Tensor) -> Tensor:
-        """Values in the unit of the return, shape (n_critics, n)."""
-        return self(context, action) * self.std + self.mean
+        Networks that value every discrete action at once take a context alone: (n_critics, n, actions).
+        """
+        return torch.stack([network(*inputs) for network in self.networks])
+
+    def values(self, *inputs: Tensor) -> Tensor:
+        """Values in the unit of the return, of the shape of `forward`."""
+        return self(*inputs) * self.std + self.mean
 
     @torch.no_grad()
     def standardise(self, returns: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """What every algorithm here can do beside Stable-Baselines3's API."""
 
+import inspect
 import io
 from abc import abstractmethod
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.type_aliases import GymEnv
 
 from netdiffuse.algorithms.common.policies import DiffusionPolicy, EquivariantDiffusionPolicy
@@ -48,7 +50,12 @@ class DiffusionAlgorithm(BaseAlgorithm):
         **kwargs: Any,
     ) -> Self:
         """As in Stable-Baselines3; a `Problem` or the name of one will do for `env`."""
-        made = None if env is None else as_env(env, cls.recommended_n_envs, None)
+        made = None
+        if env is not None:
+            saved, _, _ = load_from_zip_file(path, device="cpu", load_data=True, custom_objects=custom_objects)
+            if isinstance(path, io.BufferedIOBase):
+                path.seek(0)
+            made = as_env(env, saved["n_envs"] if saved else cls.recommended_n_envs, None)
         return super().load(path, made, device, custom_objects, print_system_info, force_reset, **kwargs)  # type: ignore[arg-type]
 
     @torch.no_grad()
@@ -66,6 +73,8 @@ class DiffusionAlgorithm(BaseAlgorithm):
     def transfer(self: Self, env: GymEnv | Problem | str) -> Self:
         """The same policy for another number of entities, without retraining: a new model that shares no weights.
 
+        It has the settings of this one, and can be trained on.
+
         Args:
             env: an environment, a `Problem`, or the name of one, of the same kind of entities.
 
@@ -77,17 +86,20 @@ class DiffusionAlgorithm(BaseAlgorithm):
             raise UnsupportedError("transfer needs 'EquivariantPolicy': an MLP is tied to the size it was trained on")
         model = type(self)(
             self.policy_class,
-            env,  # type: ignore[arg-type]
+            as_env(env, self.n_envs, self.seed),
             device=self.device,
             policy_kwargs=self.policy_kwargs,
             _init_setup_model=False,  # type: ignore[call-arg] # of the subclasses; one without an expert may decide
         )
+        for name in (*inspect.signature(type(self)).parameters, "replay_buffer_kwargs"):
+            if hasattr(self, name) and name not in ("policy", "env", "device", "policy_kwargs", "n_envs"):
+                setattr(model, name, getattr(self, name))
         model._setup_model()
-        old, new = (getattr(one.feasible, "scale", None) for one in (self, model))
+        old, new = (None if one.feasible is None else one.feasible.scales for one in (self, model))
         if old != new:
             raise InvalidValueError(
-                f"the policy was trained on coordinates of scale {old}, the new problem's have {new}: make it with "
-                f"scale={old}"
+                f"the policy was trained on coordinates of scale {_scales(old)}, the new problem's have {_scales(new)}:"
+                f" make it with scale={_scales(old)}"
             )
         model.policy.load_state_dict(self.policy.state_dict())
         return model
@@ -98,3 +110,7 @@ class DiffusionAlgorithm(BaseAlgorithm):
 
     def _dump_metrics(self) -> None:
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+
+
+def _scales(scales: tuple[float, ...] | None) -> str:
+    return ", ".join(f"{scale:g}" for scale in scales or ()) or "none"

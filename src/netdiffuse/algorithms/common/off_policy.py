@@ -1,5 +1,6 @@
 """Off-policy learning from batched environments: Stable-Baselines3's, without its loops over environments."""
 
+import time
 from abc import abstractmethod
 from typing import Any
 
@@ -16,6 +17,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 from torch import Tensor
 
 from netdiffuse.algorithms.common.canonical import canonical
+from netdiffuse.algorithms.common.critics import Critic
 from netdiffuse.algorithms.common.diffusion_algorithm import DiffusionAlgorithm
 from netdiffuse.algorithms.common.replay import NStepReplayBuffer
 from netdiffuse.algorithms.common.saturation import SaturationMonitor
@@ -28,6 +30,8 @@ from netdiffuse.problems.vecenv import ProblemVecEnv
 
 LOG_EVERY = 100
 """Vector steps between measurements of saturation, which are not free."""
+ENOUGH = 1000
+"""Transitions by which observations are standardised for good."""
 
 
 class BatchedOffPolicyAlgorithm(DiffusionAlgorithm, OffPolicyAlgorithm):
@@ -43,6 +47,8 @@ class BatchedOffPolicyAlgorithm(DiffusionAlgorithm, OffPolicyAlgorithm):
     problem: Problem | None
     feasible: FeasibleSet | None
     saturation: SaturationMonitor | None
+    critic: Critic
+    critic_target: Critic
     _vector_steps: int
     _statistics_fitted: bool
 
@@ -81,20 +87,30 @@ class BatchedOffPolicyAlgorithm(DiffusionAlgorithm, OffPolicyAlgorithm):
             self.replay_buffer.cut()  # environments are about to be reset
         return super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
 
+    def _standardise(self, targets: Tensor) -> Tensor:
+        """Standardise targets, and keep the target critics on the scale of the critics."""
+        old_mean, old_std = self.critic.mean.clone(), self.critic.std.clone()
+        standardised = self.critic.standardise(targets)
+        self.critic_target.mean.copy_(self.critic.mean)
+        self.critic_target.variance.copy_(self.critic.variance)
+        if self.critic.batches > 1:
+            self.critic_target.rescale(old_mean, old_std)
+        return standardised
+
     def _canonical(self, action: Tensor) -> Tensor:
         return canonical(self.feasible, action)
 
     def _fit_statistics(self) -> None:
-        """Standardise the observations of a foreign environment by the first transitions, once."""
+        """Standardise the observations of a foreign environment by its first transitions, until there are enough."""
         extractor = self.policy.features_extractor
         if self._statistics_fitted or not isinstance(extractor, StandardisedContext):
             return
         assert self.replay_buffer is not None
         seen = self.replay_buffer.observations[: self.replay_buffer.size()]
         seen = seen.reshape(-1, *seen.shape[2:])
-        std = seen.std(0)
-        extractor.set_statistics(seen.mean(0), np.where(std > 1e-6, std, 1.0))
-        self._statistics_fitted = True
+        mean, std = seen.mean(0, dtype=np.float64), seen.std(0, dtype=np.float64)
+        extractor.set_statistics(mean, np.where(std > 1e-6 * np.abs(mean), std, 1.0))
+        self._statistics_fitted = len(seen) >= ENOUGH
 
     def _choose(self, learning_starts: int) -> NDArray[np.float32]:
         """Canonical actions in [-1, 1] for the last observations: random before learning starts, exploring after."""
@@ -136,12 +152,18 @@ class BatchedOffPolicyAlgorithm(DiffusionAlgorithm, OffPolicyAlgorithm):
                 return RolloutReturn(step * env.num_envs, 0, continue_training=False)
             self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
             if self.saturation is not None and self._vector_steps % LOG_EVERY == 0:
-                percent = self.saturation.check(torch.from_numpy(actions))
-                self.logger.record("rollout/saturation_percent", percent)
+                self._measure_saturation(self.saturation)
             if log_interval and self._vector_steps % log_interval == 0:
                 self.dump_logs()
         callback.on_rollout_end()
         return RolloutReturn(train_freq.frequency * env.num_envs, 0, continue_training=True)
+
+    @torch.no_grad()
+    def _measure_saturation(self, monitor: SaturationMonitor) -> None:
+        """Look at what the actor itself says, before exploration and before canonical actions hide it."""
+        obs = torch.as_tensor(self._last_obs, device=self.device)
+        actions = self.policy.acting(self.policy.context(obs), deterministic=True)
+        self.logger.record("rollout/saturation_percent", monitor.check(actions.cpu()))
 
     def _step(self, env: VecEnv, actions: NDArray[np.float32]) -> VecEnvStepReturn:
         """Step the environments; the infos of a problem, which would cost a loop, are empty."""
@@ -183,7 +205,9 @@ class BatchedOffPolicyAlgorithm(DiffusionAlgorithm, OffPolicyAlgorithm):
         replay_buffer.add(self._last_obs, self._last_obs, actions, rewards, dones, infos)
         self._last_obs = new_obs  # type: ignore[assignment]
         self._episode_num += len(actions)
-        self.logger.record_mean("rollout/ep_rew_mean", float(rewards.mean()))
+        assert self.ep_info_buffer is not None
+        elapsed = (time.time_ns() - self.start_time) / 1e9
+        self.ep_info_buffer.append({"r": float(rewards.mean()), "l": 1, "t": elapsed})
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "problem", "saturation"]

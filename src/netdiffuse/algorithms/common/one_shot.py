@@ -9,7 +9,6 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from torch import Tensor
 
-from netdiffuse.algorithms.common.canonical import canonical
 from netdiffuse.algorithms.common.diffusion_algorithm import DiffusionAlgorithm
 from netdiffuse.algorithms.common.policies import POLICIES, DiffusionPolicy
 from netdiffuse.algorithms.common.saturation import SaturationMonitor
@@ -85,6 +84,8 @@ class OneShotAlgorithm(DiffusionAlgorithm):
         self.generator = torch.Generator()
         self.generator.seed()
         self.set_random_seed(self.seed)
+        if self.seed is not None:  # a loaded model goes on with contexts that it has not seen
+            self.generator.manual_seed(self.seed + self.num_timesteps)
         policy = self.policy_class(self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs)
         assert isinstance(policy, DiffusionPolicy)
         self.policy = policy.to(self.device)
@@ -141,9 +142,9 @@ class OneShotAlgorithm(DiffusionAlgorithm):
 
     @torch.no_grad()
     def _sample_actions(self, n: int) -> Tensor:
-        """Canonical actions in fresh contexts, disturbing no generator of training; shape (n, action_size)."""
+        """The actor's actions in fresh contexts, disturbing no generator of training; shape (n, action_size)."""
         contexts = self.problem.sample_contexts(n, torch.Generator().manual_seed(0)).to(self.device)
-        return canonical(self.feasible, self.actor(self.policy.context(contexts), deterministic=True)).cpu()
+        return self.actor(self.policy.context(contexts), deterministic=True).cpu()
 
     def learn(
         self: Self,

@@ -1,7 +1,7 @@
 """The policy of every algorithm here: a diffusion actor and, where the algorithm needs one, a critic."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from gymnasium import spaces
@@ -29,7 +29,8 @@ class DiffusionPolicy(BasePolicy):
 
     `predict(obs, deterministic=True)` gives the same action for the same observation: the chain starts at zero, the
     mode of the noise, and follows DDIM, which adds none. With `n_candidates` above 1 the first candidate is that one
-    and the others start from noise drawn once from a fixed seed. `deterministic=False` draws everything anew.
+    and the others start from noise drawn once from a fixed seed, the same for every observation (so that decisions are
+    then no longer exactly equivariant). `deterministic=False` draws everything anew.
 
     Args:
         observation_space, action_space: Box spaces; actions in [-1, 1].
@@ -53,6 +54,7 @@ class DiffusionPolicy(BasePolicy):
     actor_target: DiffusionModel | None
     critic: Critic | None
     critic_target: Critic | None
+    bound: ClassVar[float] = 1.0  # of what the chain ends in
 
     def __init__(
         self,
@@ -101,7 +103,7 @@ class DiffusionPolicy(BasePolicy):
         self.net_arch = list(net_arch)
         self.width = checks.integer("width", width)
         self.blocks = checks.integer("blocks", blocks)
-        self.action_size = int(action_space.shape[0])
+        self.action_size = self._coordinates(action_space)
         self.score: Score | None = None
         self.features_extractor = self.make_features_extractor()
 
@@ -116,6 +118,7 @@ class DiffusionPolicy(BasePolicy):
                 schedule,
                 prediction,
                 sampler,
+                bound=self.bound,
                 noisy=noisy,
             )
 
@@ -132,6 +135,12 @@ class DiffusionPolicy(BasePolicy):
     def entities(self) -> int:
         """Number of interchangeable entities in an observation."""
         return int(self.observation_space.shape[0]) if self.observation_space.shape else 1
+
+    @staticmethod
+    def _coordinates(action_space: spaces.Space[Any]) -> int:
+        """How many numbers the chain ends in."""
+        assert isinstance(action_space, spaces.Box)
+        return int(action_space.shape[0])
 
     def _make_denoiser(self, steps: int) -> Denoiser:
         assert isinstance(self.features_extractor, BaseFeaturesExtractor)

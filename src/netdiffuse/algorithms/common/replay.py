@@ -20,6 +20,7 @@ class ReplayBatch(NamedTuple):
         discounts: what the value of `next_observations` is multiplied by; 0 after a true end of the episode.
         weights: importance-sampling weights, at most 1.
         indices: rows and environments, shape (2, n), for `update_priorities`.
+        masks, next_masks: which discrete actions are allowed now and then, booleans (n, actions), where they are kept.
     """
 
     observations: Tensor
@@ -29,6 +30,8 @@ class ReplayBatch(NamedTuple):
     discounts: Tensor
     weights: Tensor
     indices: NDArray[np.int64]
+    masks: Tensor | None = None
+    next_masks: Tensor | None = None
 
 
 class NStepReplayBuffer(ReplayBuffer):
@@ -47,6 +50,7 @@ class NStepReplayBuffer(ReplayBuffer):
         gamma: discount factor.
         alpha: priority exponent in [0, 1]; 0 is uniform.
         beta: importance-sampling exponent in [0, 1].
+        masked_actions: number of discrete actions whose masks are kept (see `add_masks`); 0 for none.
 
     Raises:
         InvalidValueError: a value outside its range.
@@ -66,6 +70,7 @@ class NStepReplayBuffer(ReplayBuffer):
         gamma: float = 0.99,
         alpha: float = 0.0,
         beta: float = 0.4,
+        masked_actions: int = 0,
     ) -> None:
         if optimize_memory_usage:
             raise UnsupportedError("NStepReplayBuffer keeps next observations: leave optimize_memory_usage False")
@@ -82,6 +87,14 @@ class NStepReplayBuffer(ReplayBuffer):
         self.alpha = checks.fraction("alpha", alpha)
         self.beta = checks.fraction("beta", beta)
         self.priorities = np.zeros((self.buffer_size, n_envs)) if alpha > 0 else None
+        shape = (self.buffer_size, n_envs, masked_actions)
+        self.masks, self.next_masks = (np.ones(shape, bool) if masked_actions else None for _ in range(2))
+
+    def add_masks(self, masks: NDArray[np.bool_], next_masks: NDArray[np.bool_]) -> None:
+        """Keep the masks, (n_envs, actions), of the transitions that `add` is called with next."""
+        assert self.masks is not None
+        assert self.next_masks is not None
+        self.masks[self.pos], self.next_masks[self.pos] = masks, next_masks
 
     def add(self, *args: Any, **kwargs: Any) -> None:
         """Add one transition of every environment; new ones get the largest priority yet, so that all are seen."""
@@ -89,6 +102,14 @@ class NStepReplayBuffer(ReplayBuffer):
             self.priorities[self.pos] = max(self.priorities.max(), 1.0)
         self.timeouts[self.pos] = 0  # one that `cut` has set
         super().add(*args, **kwargs)
+
+    def sample(self, batch_size: int, env: Any = None) -> Any:  # noqa: ARG002
+        """Not here: Stable-Baselines3's samples have neither n-step returns nor weights.
+
+        Raises:
+            UnsupportedError: always.
+        """
+        raise UnsupportedError("NStepReplayBuffer has draw(batch_size) instead of sample()")
 
     def draw(self, batch_size: int) -> ReplayBatch:
         """Draw a batch of n-step transitions."""
@@ -114,7 +135,12 @@ class NStepReplayBuffer(ReplayBuffer):
             weights.astype(np.float32),
         )
         observations, actions, following, sums, factors, importance = map(self.to_torch, arrays)
-        return ReplayBatch(observations, actions, following, sums, factors, importance, np.stack([rows, envs]))
+        batch = ReplayBatch(observations, actions, following, sums, factors, importance, np.stack([rows, envs]))
+        if self.masks is None or self.next_masks is None:
+            return batch
+        return batch._replace(
+            masks=self.to_torch(self.masks[rows, envs]), next_masks=self.to_torch(self.next_masks[ends, envs])
+        )
 
     def _returns(
         self, rows: NDArray[np.int64], envs: NDArray[np.int64]
@@ -151,6 +177,7 @@ class NStepReplayBuffer(ReplayBuffer):
     def state_dict(self) -> dict[str, Any]:
         """The filled part of the buffer, for a checkpoint."""
         names = ["observations", "next_observations", "actions", "rewards", "dones", "timeouts", "priorities"]
+        names += ["masks", "next_masks"]
         filled = self.size()
         arrays = {n: torch.from_numpy(getattr(self, n)[:filled]) for n in names if getattr(self, n) is not None}
         return {"arrays": arrays, "pos": self.pos, "full": self.full}

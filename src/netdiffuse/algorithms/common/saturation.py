@@ -1,6 +1,7 @@
 """The saturation metric: are actions stuck at their bounds, more than good actions are?"""
 
 import warnings
+from functools import cached_property
 
 from torch import Tensor
 
@@ -19,12 +20,13 @@ class SaturationMonitor:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        contexts = problem.sample_contexts(1000, generator(0))
-        reference = problem.reference(contexts)
-        self.normal_percent = 0.0
-        if reference is not None:
-            self.normal_percent = self._share(problem.feasible.encode_nearest(reference))
         self._warned = False
+
+    @cached_property
+    def normal_percent(self) -> float:
+        """The share of the reference's own actions; solved for when it is first needed, for it may be dear."""
+        reference = self.problem.reference(self.problem.sample_contexts(1000, generator(0)))
+        return 0.0 if reference is None else self._share(self.problem.feasible.encode_nearest(reference))
 
     def _share(self, actions: Tensor) -> float:
         return 100 * float(self.problem.feasible.at_bound(actions).float().mean())

@@ -68,8 +68,14 @@ def problem_of(env: VecEnv | None) -> Problem | None:
         return env.problem
     if not isinstance(env, DummyVecEnv):
         return None
-    bare = _bare(env.envs[0], Monitor)
-    return bare.problem if isinstance(bare, ProblemEnv) else None
+    bare = [_bare(one, Monitor) for one in env.envs]
+    problems = [one.problem for one in bare if isinstance(one, ProblemEnv)]
+    if len(problems) < len(bare):
+        return None
+    kinds = {(type(p), p.context_shape, repr(p.feasible)) for p in problems}
+    if len(kinds) > 1:
+        raise UnsupportedError("the environments are made from different problems: train on one of them")
+    return problems[0]
 
 
 def _bare(env: Any, *also: type[gymnasium.Wrapper[Any, Any, Any, Any]]) -> Any:

@@ -13,6 +13,7 @@ from netdiffuse.algorithms.common.setup import problem_of
 from netdiffuse.common import UnsupportedError, checks
 from netdiffuse.diffusion.prediction import Prediction
 from netdiffuse.problems.base import Problem
+from netdiffuse.problems.rewards import reward_statistics
 
 
 class DiffusionAPG(OneShotAlgorithm):
@@ -36,7 +37,7 @@ class DiffusionAPG(OneShotAlgorithm):
         sampler: how stochastic actions are drawn: "ddpm" or "ddim".
         actor: "diffusion", or "mlp" for a plain network.
         n_candidates: actions drawn for a decision, of which `predict` keeps the one with the best utility.
-        stats_window_size: episodes over which logged rewards are averaged.
+        stats_window_size: taken for Stable-Baselines3's sake; there are no episodes here.
         tensorboard_log: folder of TensorBoard logs, None for none.
         policy_kwargs: further arguments of the policy, for example {"net_arch": [256, 256]}.
         verbose: 0 for silence, 1 for information.
@@ -102,13 +103,16 @@ class DiffusionAPG(OneShotAlgorithm):
                 "(differentiable = False): use GDDPG"
             )
         super()._attach()
+        if problem is not None:
+            self.reward_std = reward_statistics(problem)["reward_std"]
 
     def _loss(self) -> tuple[Tensor, dict[str, float]]:
-        """Minus the mean utility in units of its mean size, plus the pull towards canonical actions."""
+        """Minus the mean utility in units of its deviation, plus the pull towards canonical actions."""
         contexts = self._draw()
         action = self.actor(self.policy.context(contexts))
         utility = self.problem.utility(contexts, self.feasible.decode(action)).mean()
         distance = pull(action, canonical(self.feasible, action))
-        # Dividing by the size of the utility makes the learning rate and the pull independent of its unit.
-        loss = -utility / utility.detach().abs().clamp(min=1e-8) + self.pull_weight * distance
+        # In units of the spread over random actions, the pull's weight means the same whatever the utility's unit is,
+        # and whatever part of it no decision changes.
+        loss = -utility / self.reward_std + self.pull_weight * distance
         return loss, {"actor/utility": float(utility.detach()), "actor/pull": float(distance.detach())}

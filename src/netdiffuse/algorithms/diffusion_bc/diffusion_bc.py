@@ -41,7 +41,7 @@ class DiffusionBC(OneShotAlgorithm):
         sampler: how stochastic actions are drawn: "ddpm" or "ddim".
         actor: "diffusion", or "mlp" for a plain network (mean squared error).
         n_candidates: actions drawn for a decision, of which `predict` keeps the one with the best utility.
-        stats_window_size: episodes over which logged rewards are averaged.
+        stats_window_size: taken for Stable-Baselines3's sake; there are no episodes here.
         tensorboard_log: folder of TensorBoard logs, None for none.
         policy_kwargs: further arguments of the policy, for example {"net_arch": [256, 256]}.
         verbose: 0 for silence, 1 for information.

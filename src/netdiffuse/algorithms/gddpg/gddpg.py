@@ -23,7 +23,7 @@ from netdiffuse.algorithms.gddpg.losses import (
     best_candidate_loss,
     critic_loss,
 )
-from netdiffuse.common import InvalidValueError, UnknownNameError, checks
+from netdiffuse.common import InvalidValueError, UnknownNameError, UnsupportedError, checks
 from netdiffuse.diffusion import DiffusionModel, denoising_loss
 from netdiffuse.diffusion.prediction import Prediction
 from netdiffuse.problems.base import Problem
@@ -46,7 +46,8 @@ class GDDPG(BatchedOffPolicyAlgorithm):
 
     Args:
         policy: "MlpPolicy", or "EquivariantPolicy" for problems of interchangeable entities or pairs.
-        env: a Gymnasium environment or its id, an SB3 VecEnv, a netdiffuse `Problem` or the name of one.
+        env: a Gymnasium environment or its id, an SB3 VecEnv, a netdiffuse `Problem` or the name of one. A problem's
+            environment is replaced by one that decides in `n_envs` contexts at once.
         learning_rate: of the actor; a number decays linearly to `final_learning_rate` of itself.
         critic_learning_rate: of the critics; likewise.
         final_learning_rate: share of the learning rates that is left at the end, in [0, 1].
@@ -67,7 +68,8 @@ class GDDPG(BatchedOffPolicyAlgorithm):
         actor: "diffusion", or "mlp" for a plain network.
         actor_update: "backpropagation" through the chain, "action_gradient" (ascend the critic, then regress),
             "best_candidate" (draw, keep the critics' best, then regress), or "auto": best_candidate where a part of
-            the decision is a choice (`OneHot`), backpropagation elsewhere.
+            the decision is a choice (`OneHot`), backpropagation elsewhere. "action_gradient" needs a continuous
+            decision: its small steps cannot leave a whole number.
         action_gradient_steps: ascent steps of the action-gradient update.
         action_gradient_step_size: their root-mean-square size, in action units.
         pull_weight: weight of the pull towards canonical actions.
@@ -78,7 +80,7 @@ class GDDPG(BatchedOffPolicyAlgorithm):
         sampler: how stochastic actions are drawn: "ddpm" or "ddim".
         n_candidates: actions drawn for a decision, of which `predict` keeps the critics' best.
         n_envs: contexts a vector step, where `env` is a problem.
-        stats_window_size: episodes over which logged rewards are averaged.
+        stats_window_size: episodes (of a problem: vector steps) over which logged rewards are averaged.
         tensorboard_log: folder of TensorBoard logs, None for none.
         policy_kwargs: further arguments of the policy, for example {"net_arch": [256, 256]}.
         verbose: 0 for silence, 1 for information.
@@ -194,6 +196,14 @@ class GDDPG(BatchedOffPolicyAlgorithm):
         if _init_setup_model:
             self._setup_model()
 
+    def _attach(self) -> None:
+        super()._attach()
+        if self.actor_update == "action_gradient" and self.feasible is not None and not self.feasible.continuous:
+            raise UnsupportedError(
+                f"actor_update 'action_gradient' needs a continuous decision, which {self.feasible!r} is not: "
+                "use 'auto', 'backpropagation' or 'best_candidate'"
+            )
+
     def _setup_model(self) -> None:
         super()._setup_model()
         assert self.policy.critic is not None
@@ -283,16 +293,6 @@ class GDDPG(BatchedOffPolicyAlgorithm):
                 polyak_update(self.critic.parameters(), self.critic_target.parameters(), self.tau)
         self._dump_metrics()
 
-    def _standardise(self, targets: Tensor) -> Tensor:
-        """Standardise targets, and keep the target critics on the scale of the critics."""
-        old_mean, old_std = self.critic.mean.clone(), self.critic.std.clone()
-        standardised = self.critic.standardise(targets)
-        self.critic_target.mean.copy_(self.critic.mean)
-        self.critic_target.variance.copy_(self.critic.variance)
-        if self.critic.batches > 1:
-            self.critic_target.rescale(old_mean, old_std)
-        return standardised
-
     def _actor_loss(self, context: Tensor) -> tuple[Tensor, dict[str, float]]:
         update = self.actor_update
         if update == "auto":
@@ -319,7 +319,7 @@ class GDDPG(BatchedOffPolicyAlgorithm):
         Raises:
             InvalidValueError: an actor of another kind; the message names what differs.
         """
-        ours, theirs = _kind(self.policy), _kind(model.policy)
+        ours, theirs = _kind(self), _kind(model)
         different = [name for name in ours if ours[name] != theirs[name]]
         if different:
             raise InvalidValueError(f"a warm start needs the same {' and '.join(different)} in both models")
@@ -355,13 +355,15 @@ class GDDPG(BatchedOffPolicyAlgorithm):
         return ["policy", "actor.optimizer", "critic.optimizer"], []
 
 
-def _kind(policy: DiffusionPolicy) -> dict[str, Any]:
-    """What two actors must share for one's weights to mean the same in the other."""
+def _kind(model: Any) -> dict[str, Any]:
+    """What two models must share for one's actor to mean the same in the other."""
+    policy: DiffusionPolicy = model.policy
     modules = {"actor": policy.actor, "features": policy.features_extractor}
     return {
         "actor": policy.actor.noisy,
         "prediction": policy.actor.prediction,
         "schedule and denoising_steps": policy.actor.schedule.alpha_bar.tolist(),
+        "scale of the feasible set": None if model.feasible is None else model.feasible.scales,
         "floor of contexts": getattr(policy.features_extractor, "floor", None),
         "shapes of networks": {m: {k: v.shape for k, v in modules[m].state_dict().items()} for m in modules},
     }

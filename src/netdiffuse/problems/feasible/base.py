@@ -14,19 +14,22 @@ ENCODE_TOLERANCE = 1e-4
 class FeasibleSet(ABC):
     """The allowed decisions, and their standardised coordinates: actions in [-1, 1].
 
-    All methods take any leading batch dimensions (written `...`), keep dtype and device, and let gradients
-    through. Subclasses set the two attributes and write `_decode`, `_encode`, `_project` and `_violation`,
-    whose arguments have been checked.
+    All methods take any leading batch dimensions (written `...`), keep device and dtype (float32 or float64), and
+    let gradients through (straight-through where a decision is rounded; `encode` of a `OneHot` has none). Subclasses
+    set the two attributes and write `_decode`, `_encode`, `_project` and `_violation`, whose arguments have been
+    checked.
 
     Attributes:
         action_size: number of standardised coordinates of one decision.
         decision_shape: shape of one decision, without batch dimensions.
         discrete: whether some part is a choice without order, between whose alternatives a gradient says nothing.
+        continuous: whether small changes of any coordinate change the decision.
     """
 
     action_size: int
     decision_shape: tuple[int, ...]
     discrete: bool = False
+    continuous: bool = True
 
     def decode(self, action: Tensor) -> Tensor:
         """Turn any finite action into a feasible decision; coordinates outside [-1, 1] count as the bound.
@@ -122,6 +125,18 @@ class FeasibleSet(ABC):
     def at_bound(self, action: Tensor, margin: float = 0.01) -> Tensor:
         """Which coordinates are saturated, |a| >= 1 - margin, as booleans of the action's shape."""
         return action.abs() >= 1 - margin
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """Sizes of the coordinates of each part that has one: equal scales, equal meaning of actions."""
+        return ()
+
+    def choices(self, most: int) -> Tensor | None:
+        """Canonical actions of every combination of the parts that are not continuous, the others at 0.
+
+        Shape (k, action_size), or None where there are more than `most`.
+        """
+        return torch.zeros(1, self.action_size) if most >= 1 else None
 
     @abstractmethod
     def _decode(self, action: Tensor) -> Tensor:

@@ -94,10 +94,21 @@ class Integer(_Bounded):
             shape.
     """
 
+    continuous = False
+
     def __init__(self, low: ArrayLike, high: ArrayLike, shape: tuple[int, ...] | None = None) -> None:
         super().__init__(low, high, shape)
         if not (torch.equal(self._low, self._low.round()) and torch.equal(self._high, self._high.round())):
             raise InvalidValueError(f"low and high must be whole numbers, got {low!r} and {high!r}")
+
+    def choices(self, most: int) -> Tensor | None:
+        """All combinations of whole numbers; see `FeasibleSet.choices`."""
+        low, high = self._low.flatten(), self._high.flatten()
+        if float((high - low + 1).log().sum()) > math.log(max(most, 1)) + 1e-6:
+            return None
+        numbers = [torch.arange(int(a), int(b) + 1) for a, b in zip(low, high, strict=True)]
+        grid = torch.cartesian_prod(*numbers).reshape(-1, self.action_size).float()
+        return self._encode(self._unflatten(grid))
 
     def _decode(self, action: Tensor) -> Tensor:
         low, high = self.bounds(action)
@@ -108,7 +119,8 @@ class Integer(_Bounded):
 
     def _encode(self, decision: Tensor) -> Tensor:
         low, high = self.bounds(decision)
-        return self._flatten(2 * (decision.round() - low + 0.5) / (high - low + 1) - 1)
+        rounded = decision + (decision.round() - decision).detach()  # straight-through, as in `decode`
+        return self._flatten(2 * (rounded - low + 0.5) / (high - low + 1) - 1)
 
     def _project(self, decision: Tensor) -> Tensor:
         low, high = self.bounds(decision)

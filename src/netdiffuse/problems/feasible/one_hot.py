@@ -23,6 +23,7 @@ class OneHot(FeasibleSet):
     """
 
     discrete = True
+    continuous = False
 
     def __init__(self, n: int) -> None:
         self.n = integer("n", n)
@@ -32,6 +33,10 @@ class OneHot(FeasibleSet):
     def at_bound(self, action: Tensor, margin: float = 0.01) -> Tensor:  # noqa: ARG002
         """All False: a choice stands at its bounds by nature, and is not stuck there."""
         return torch.zeros_like(action, dtype=torch.bool)
+
+    def choices(self, most: int) -> Tensor | None:
+        """The alternatives; see `FeasibleSet.choices`."""
+        return 2 * torch.eye(self.n) - 1 if self.n <= most else None
 
     def _decode(self, action: Tensor) -> Tensor:
         soft = action.softmax(-1)

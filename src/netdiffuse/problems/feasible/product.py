@@ -35,6 +35,7 @@ class Product(FeasibleSet):
         self._decision_sizes = [torch.Size(part.decision_shape).numel() for part in parts.values()]
         self.decision_shape = (sum(self._decision_sizes),)
         self.discrete = any(part.discrete for part in parts.values())
+        self.continuous = all(part.continuous for part in parts.values())
 
     def split(self, decision: Tensor) -> dict[str, Tensor]:
         """The parts' decisions by name, shape (..., *part.decision_shape) each.
@@ -68,6 +69,21 @@ class Product(FeasibleSet):
         pieces = torch.split(action, [part.action_size for part in self.parts.values()], -1)
         parts = zip(self.parts.values(), pieces, strict=True)
         return torch.cat([part.at_bound(piece, margin) for part, piece in parts], -1)
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """Those of the parts, in order."""
+        return tuple(scale for part in self.parts.values() for scale in part.scales)
+
+    def choices(self, most: int) -> Tensor | None:
+        """The combinations of those of the parts; see `FeasibleSet.choices`."""
+        found = torch.zeros(1, 0)
+        for part in self.parts.values():
+            own = part.choices(most // len(found))
+            if own is None:
+                return None
+            found = torch.cat([found.repeat_interleave(len(own), 0), own.repeat(len(found), 1)], 1)
+        return found
 
     def _decode(self, action: Tensor) -> Tensor:
         pieces = torch.split(action, [part.action_size for part in self.parts.values()], -1)

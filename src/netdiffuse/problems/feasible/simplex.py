@@ -74,6 +74,11 @@ class _Shares(FeasibleSet):
         self.action_size = self.n
         self.decision_shape = (self.n,)
 
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """The scale."""
+        return (self.scale,)
+
     @abstractmethod
     def _needed_scale(self, relative: Tensor) -> Tensor:
         """The scale, shape (...), that reaches decisions given relative to the equal split, (..., n)."""
