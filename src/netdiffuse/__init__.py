@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 from netdiffuse.registration import register_environments
 
 if TYPE_CHECKING:
-    from netdiffuse.algorithms import GDDPG, DiffusionAPG, DiffusionBC
+    from netdiffuse.algorithms import D2SAC, GDDPG, DiffusionAPG, DiffusionBC
     from netdiffuse.experiments import load
     from netdiffuse.problems import Problem, make_problem
 
 __version__ = "0.1.0"
-__all__ = ["GDDPG", "DiffusionAPG", "DiffusionBC", "Problem", "__version__", "load", "make_problem"]
+__all__ = ["D2SAC", "GDDPG", "DiffusionAPG", "DiffusionBC", "Problem", "__version__", "load", "make_problem"]
 
 _PLACES = {
+    "D2SAC": "netdiffuse.algorithms",
     "GDDPG": "netdiffuse.algorithms",
     "DiffusionAPG": "netdiffuse.algorithms",
     "DiffusionBC": "netdiffuse.algorithms",

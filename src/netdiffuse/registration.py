@@ -11,9 +11,18 @@ ENVIRONMENTS: dict[str, str] = {
 }
 """Name of each environment, `netdiffuse/<name>-v0`, and the preset it is made from."""
 
+SEQUENTIAL: dict[str, str] = {"AIGCServices": "aigc-services"}
+"""Name of each environment of many steps, `netdiffuse/<name>-v0`, and its name on the command line."""
+
 
 def register_environments() -> None:
     """Register every preset with Gymnasium; nothing is built, and torch is not imported, before it is made."""
+    places = {"AIGCServices": "netdiffuse.problems.aigc_services:AIGCServices"}
+    for name, place in places.items():
+        if f"netdiffuse/{name}-v0" not in gymnasium.registry:
+            gymnasium.register(
+                f"netdiffuse/{name}-v0", entry_point=f"{place}Env", vector_entry_point=f"{place}VectorEnv"
+            )
     for name, preset in ENVIRONMENTS.items():
         env_id = f"netdiffuse/{name}-v0"
         if env_id not in gymnasium.registry:

@@ -14,7 +14,6 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
 from netdiffuse import GDDPG, DiffusionAPG, DiffusionBC
-from netdiffuse.algorithms import ALGORITHMS
 from netdiffuse.common import InvalidValueError
 from netdiffuse.problems.environments import ProblemEnv
 from netdiffuse.problems.feasible import Product, Simplex
@@ -23,7 +22,7 @@ from netdiffuse.problems.vecenv import ProblemVecEnv
 from .toys import SMALL, Links, Pick, Share, Target
 
 TINY = {"net_arch": [16, 16], "width": 8, "blocks": 1}
-CLASSES = list(ALGORITHMS.values())
+CLASSES = [GDDPG, DiffusionAPG, DiffusionBC]
 STEP = 32
 
 

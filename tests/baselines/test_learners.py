@@ -7,6 +7,7 @@ import torch
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from netdiffuse.baselines import LEARNERS, make_learner, n_envs
+from netdiffuse.baselines.learners import one_shot_defaults
 from netdiffuse.baselines.rewards import (
     StandardisedReplayBuffer,
     StandardisedRolloutBuffer,
@@ -107,6 +108,58 @@ def test_overrides_win():
     assert model.batch_size == 64
     assert model.policy.net_arch == [8]
     assert model.policy.features_extractor_class is StandardisedContext
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_the_defaults_that_are_shown_are_those_that_are_used(name):
+    shown = one_shot_defaults(name)
+    model = make_learner(name, make_env(n_envs(name)), device="cpu")
+    for key in {"n_steps", "batch_size", "gamma", "replay_buffer_class", "rollout_buffer_class"} & set(shown):
+        assert getattr(model, key) == shown[key]
+    assert shown["policy_kwargs"].items() <= model.policy_kwargs.items()
+    if "target_entropy" in shown:
+        assert (shown["target_entropy"], model.target_entropy) == ("-3 x action coordinates", -9)
+    if "action_noise" in shown:
+        assert "0.3" in shown["action_noise"]
+        assert (model.action_noise._sigma == 0.3).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "message"),
+    [
+        ("ppo", {"n_epochs": 0}, r"n_epochs of ppo must be in \[1, "),
+        ("ppo", {"gamma": 7}, "gamma"),
+        ("ppo", {"clip_range": -1}, "clip_range"),
+        ("ppo", {"learning_rate": 1e6}, "learning_rate"),
+        ("ppo", {"learning_rate": float("inf")}, "learning_rate of ppo must be finite"),
+        ("ppo", {"policy_kwargs": {"net_arch": [-3]}}, "layer in net_arch of ppo"),
+        ("ppo", {"policy_kwargs": {"net_arch": {"pi": [64], "vf": [10**9]}}}, "layer in net_arch of ppo"),
+        ("ppo", {"policy_kwargs": {"log_std_init": float("nan")}}, "policy_kwargs of ppo must be finite"),
+        ("a2c", {"n_steps": 0}, "n_steps"),
+        ("sac", {"train_freq": 0}, "train_freq"),
+        ("sac", {"train_freq": (0, "step")}, "train_freq"),
+        ("sac", {"train_freq": (1, "episode")}, "needs n_envs=1, got 32"),
+        ("sac", {"target_entropy": float("nan")}, "target_entropy"),
+        ("sac", {"target_entropy": "nan"}, "target_entropy"),
+        ("sac", {"ent_coef": "auto_nan"}, "ent_coef"),
+        ("sac", {"batch_size": 0}, "batch_size"),
+        ("sac", {"buffer_size": -1}, "buffer_size"),
+        ("sac", {"buffer_size": 10**11}, "buffer_size"),
+        ("td3", {"policy_delay": 0}, "policy_delay"),
+        ("tqc", {"top_quantiles_to_drop_per_net": 5}, "some of 5 quantiles"),
+    ],
+)
+def test_settings_that_cannot_learn_are_refused(name, overrides, message):
+    with pytest.raises((InvalidValueError, UnsupportedError), match=message):
+        make_learner(name, make_env(), device="cpu", **overrides)
+
+
+def test_settings_that_are_no_numbers_pass():
+    model = make_learner(
+        "sac", make_env(1), device="cpu", learning_rate=lambda _: 1e-3, ent_coef="auto_0.1", train_freq=(1, "episode")
+    )
+    assert model.ent_coef == "auto_0.1"
+    assert make_learner("ppo", make_env(), device="cpu", clip_range_vf=None).clip_range_vf is None
 
 
 def test_buffers_standardise_rewards():

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from .test_commands import FAST, SETTINGS, call
+from netdiffuse.cli import lists, main
+
+from .test_commands import FAST, OWN, SETTINGS, call
 
 HEADER = ",".join(f"gain_{i}" for i in range(10)) + "\n"
 ROW = ",".join("1" * 10) + "\n"
@@ -22,6 +24,8 @@ def made(tmp_path_factory) -> Path:
     (path / "short.csv").write_text(HEADER + "1,2\n")
     (path / "header.csv").write_text("a,b\n1,2\n")
     (path / "empty.csv").write_text("")
+    (path / "syntax.py").write_text("import torch\n\nclass Mine(\n")
+    (path / "column.py").write_text(OWN.replace(".sum(-1)", ""))
     (path / "empty-run").mkdir()
     (path / "torn").mkdir()
     (path / "torn" / "config.json").write_text((path / "run" / "config.json").read_text()[:40])
@@ -50,6 +54,20 @@ CASES = {
     "seconds that are no number": ([*TRAIN, "--seconds", "soon"], "soon"),
     "seconds and timesteps": ([*TRAIN, "--seconds", "3"], "either seconds or timesteps"),
     "negative seed": ([*TRAIN, "--seed", "-1"], "seed"),
+    "huge seed": ([*TRAIN, "--seed", str(2**70)], "seed must be an integer of at most 4294967295"),
+    "huge threads": ([*TRAIN, "--threads", str(2**40)], "threads must be an integer of at most"),
+    "huge environments": ([*TRAIN, "--n-envs", str(10**12)], "n_envs must be an integer of at most"),
+    "huge evaluation": ([*TRAIN, "--contexts", str(10**12)], "contexts must be an integer of at most"),
+    "huge setting": ([*TRAIN, "--algorithm", "gddpg", "--set", "denoising_steps=100000000"], "denoising_steps"),
+    "setting outside its range": ([*TRAIN, "--set", "n_epochs=0"], "n_epochs of ppo must be in"),
+    "setting that is infinite": ([*TRAIN, "--set", "learning_rate=1e999"], "learning_rate must be finite"),
+    "setting that is no literal": ([*TRAIN, "--set", "gamma={[]:1}"], "gamma of ppo must be float"),
+    "layers without units": ([*TRAIN, "--set", "policy_kwargs={'net_arch':[-3]}"], "net_arch"),
+    "a file that is not Python": (["train", "syntax.py:Mine", *TRAIN[2:]], "syntax.py, line 3"),
+    "a utility of another shape": (["train", "column.py:Echo", *TRAIN[2:]], "Echo.utility must return"),
+    "environment with an odd argument": (["train", "Pendulum-v1", *TRAIN[2:], "--problem-set", "g=foo"], "refuses"),
+    "evaluate on a huge seed": (["evaluate", "run", "--seed", str(2**32)], "seed must be an integer of at most"),
+    "compare huge seeds": (["compare", "power-allocation", "--methods", "equal", "--seeds", str(2**70)], "at most"),
     "no environments": ([*TRAIN, "--n-envs", "0"], "n_envs"),
     "no threads": ([*TRAIN, "--threads", "0"], "threads"),
     "unknown device": ([*TRAIN, "--device", "abacus"], "abacus"),
@@ -113,3 +131,22 @@ def test_bad_input_gets_a_clear_error_and_leaves_nothing_behind(made, monkeypatc
     assert message in " ".join(captured.err.replace("│", " ").split())
     assert "Traceback" not in captured.err
     assert snapshot(made) == before
+
+
+@pytest.mark.parametrize("error", [MemoryError("Unable to allocate 745 GiB"), RuntimeError("can't allocate memory: x")])
+def test_a_lack_of_memory_is_one_line(monkeypatch, capsys, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(lists.json, "dumps", fail)
+    assert call("algorithms", "--json") == 2
+    assert capsys.readouterr().err == f"error: not enough memory, ask for less: {error}\n"
+
+
+def test_other_errors_are_not_hidden(monkeypatch):
+    def fail(*_):
+        raise RuntimeError("a bug of ours")
+
+    monkeypatch.setattr(lists.json, "dumps", fail)
+    with pytest.raises(RuntimeError, match="a bug of ours"):
+        main(["algorithms", "--json"])

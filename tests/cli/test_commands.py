@@ -1,8 +1,11 @@
+import functools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +13,8 @@ import pytest
 import torch
 
 from netdiffuse.cli import main
+from netdiffuse.cli.output import console, table_of
+from netdiffuse.experiments import self_test
 
 FAST = ["--timesteps", "256", "--n-envs", "8", "--contexts", "100", "--threads", "1"]
 SETTINGS = ["--set", "n_steps=8", "--set", "batch_size=32"]
@@ -170,6 +175,80 @@ def test_doctor_examines_and_trains(capsys):
     found = json.loads(capsys.readouterr().out)
     assert found["self_test"]["passed"] is True
     assert set(found) == {"versions", "platform", "cores", "threads", "device", "extras", "self_test"}
+
+
+def test_doctor_that_is_interrupted_says_so(monkeypatch):
+    stopped = threading.Event()
+    stopped.set()
+    monkeypatch.setattr(self_test, "train", functools.partial(self_test.train, stop=stopped))
+    assert call("doctor", "--json") == 130
+
+
+@pytest.mark.parametrize("words", [["algorithms", "ppo", "--json"], ["algorithms", "ppo"], ["--help"]])
+def test_a_reader_that_has_had_enough_is_told_nothing(words):
+    process = spawn(*words)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait(timeout=60) == 1
+    process.stderr.close()
+
+
+def test_an_interrupt_while_the_command_line_is_imported_is_silent(monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("builtins.__import__", interrupt)
+    try:
+        with pytest.raises(SystemExit) as end:
+            main(["problems"])
+    finally:
+        monkeypatch.undo()
+    assert end.value.code == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_what_looks_like_markup_is_printed_as_it_is(run, tmp_path, capsys):
+    assert call("algorithms", "ppo") == 0
+    assert "dict[str, Any] | None" in capsys.readouterr().out
+    words = ["--algorithm", "ppo", *FAST, *SETTINGS, "--out", tmp_path / "a[/b]c:smile:"]
+    assert call("train", "power-allocation", *words) == 0
+    assert f"run      {tmp_path}/a[/b]c:smile:" in capsys.readouterr().out
+    method = "ppo:n_steps=8:batch_size=32:policy_kwargs={'net_arch':[8]}"
+    table = table_of("method")
+    table.add_row(method)
+    console().print(table)
+    assert method in capsys.readouterr().out
+
+
+def test_json_stands_alone_whatever_a_users_file_prints(tmp_path, capsys):
+    chatty = OWN.replace("        return -(", "        print('hello')\n        return -(")
+    (tmp_path / "chatty.py").write_text("print('loaded')\n" + chatty)
+    words = ["--algorithm", "ppo", *FAST, *SETTINGS, "--out", tmp_path / "r", "--json"]
+    assert call("train", f"{tmp_path}/chatty.py:Echo", *words) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["algorithm"] == "ppo"
+    assert {"loaded", "hello"} <= set(captured.err.split())
+    assert call("evaluate", tmp_path / "r", "--contexts", 10, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["contexts"] == 10
+
+
+def test_decide_shows_a_bar_on_a_terminal_alone(run, tmp_path, monkeypatch, capsys):
+    names = [f"gain_{i}" for i in range(10)]
+    pd.DataFrame(torch.rand(30, 10).numpy(), columns=names).to_csv(tmp_path / "gains.csv", index=False)
+    words = ["decide", run, tmp_path / "gains.csv", "--out", tmp_path / "powers.csv", "--overwrite"]
+    assert call(*words) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("FORCE_COLOR", "1")  # how rich is told that it writes to a terminal
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    assert call(*words) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"30 decisions in {tmp_path / 'powers.csv'}\n"
+    shown = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", captured.err)
+    assert "100%" in shown
+    assert "30 decisions" in shown
 
 
 def test_help_needs_no_torch():

@@ -15,6 +15,7 @@ from netdiffuse.common import (
     checks,
     mean_interval,
 )
+from netdiffuse.common.errors import out_of_memory
 from netdiffuse.common.files import atomic_path, read_json, write_json, write_text
 from netdiffuse.common.seeding import generator, random_state, set_random_state
 
@@ -35,6 +36,46 @@ def test_checks_pass_the_good_and_name_the_bad(check, good, bad):
     for value in bad:
         with pytest.raises(InvalidValueError, match=r"^size must be"):
             check("size", value)
+
+
+@pytest.mark.parametrize(
+    ("check", "good", "bad"),
+    [
+        (checks.seed, [0, 2**32 - 1, np.int64(3)], [-1, 2**32, 2**70, 1.0, True]),
+        (lambda name, value: checks.integer(name, value, maximum=8), [1, 8], [9, 10**5000]),
+        (checks.finite, [2**60], [10**400, 10**5000]),
+    ],
+)
+def test_checks_refuse_numbers_beyond_all_use_in_short_words(check, good, bad):
+    for value in good:
+        assert check("size", value) == value
+    for value in bad:
+        with pytest.raises(InvalidValueError, match=r"^size must be") as error:
+            check("size", value)
+        assert len(str(error.value)) < 150
+
+
+def test_what_is_not_finite_is_found_wherever_it_is():
+    for value in (1.0, "nan", None, [1, (2.0, {"a": {3}})], {"a": [10**400]}):
+        checks.finite_inside("size", value)
+    infinite = float("inf")
+    for value in (float("nan"), [1, (infinite,)], {"a": {"b": [infinite]}}, {infinite: 1}, np.float32("nan")):
+        with pytest.raises(InvalidValueError, match="size must be finite"):
+            checks.finite_inside("size", value)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate"), True),
+        (RuntimeError("shapes do not fit"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_a_lack_of_memory_is_told_from_other_errors(error, expected):
+    assert out_of_memory(error) is expected
 
 
 def test_errors_say_what_was_meant_and_what_to_install():

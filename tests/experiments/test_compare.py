@@ -7,14 +7,14 @@ import time
 
 import pytest
 
-from netdiffuse.common import NetdiffuseError, RunError
+from netdiffuse.common import NetdiffuseError, RunError, UnsupportedError
 from netdiffuse.experiments import load
 from netdiffuse.experiments.compare import compare
 from netdiffuse.experiments.results import plot_comparison, summarise, time_to
 from netdiffuse.experiments.specs import parse_spec, split_specs
 
 KEYS = ["problem", "method", "seed", "seconds", "timesteps", "optimality_percent", "curve"]
-KEYS += ["policy", "settings", "measure"]
+KEYS += ["policy", "settings", "measure", "problem_args"]
 BELOW_ZERO = """
 import torch
 from netdiffuse.problems import Problem
@@ -69,8 +69,47 @@ def test_a_comparison_keeps_what_is_done_and_goes_on(tmp_path):
     again = compare("power-allocation", ["ppo", "equal"], [0], **arguments)
     assert again.rows == first.rows
     assert (tmp_path / "c" / "ppo-s0" / "summary.json").stat().st_mtime_ns == stamp
-    with pytest.raises(RunError, match="choose another --out"):
-        compare("power-allocation", ["ppo"], [0], seconds=9, out=tmp_path / "c")
+    for method in ("ppo", "sac"):  # neither the same nor another method may have another budget
+        with pytest.raises(RunError, match="choose another --out"):
+            compare("power-allocation", [method], [0], seconds=9, out=tmp_path / "c")
+
+
+def test_further_methods_are_added_and_another_problem_is_refused(tmp_path):
+    out = tmp_path / "c"
+    compare("power-allocation", ["equal", "blind"], [0], out=out)
+    more = compare("power-allocation", ["random", "equal"], [0, 1], out=out)
+    asked = [("random", 0), ("random", 1), ("equal", 0), ("equal", 1)]
+    assert [(row["method"], row["seed"]) for row in more.rows] == [*asked, ("blind", 0)]
+    written = (out / "results.json").read_text()
+    assert json.loads(written) == more.rows
+    with pytest.raises(RunError, match=r"c holds .* power-allocation, not interference-channel: choose another --out"):
+        compare("interference-channel", ["random"], [0], out=out)
+    with pytest.raises(RunError, match="channels"):
+        compare("power-allocation", ["random"], [0], out=out, problem_args={"channels": 4})
+    assert (out / "results.json").read_text() == written
+
+
+@pytest.mark.parametrize(
+    ("problem", "methods", "message"),
+    [
+        ("CartPole-v1", ["ppo", "sac"], "continuous actions"),
+        ("power-allocation", ["ppo", "sac:use_sde=True"], "use_sde"),
+    ],
+)
+def test_what_cannot_learn_is_refused_before_anything_is_trained(tmp_path, problem, methods, message):
+    with pytest.raises(UnsupportedError, match=message):
+        compare(problem, methods, [0], seconds=0.3, out=tmp_path / "c")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_trainings_import_what_this_process_does_and_nothing_from_the_working_directory(tmp_path, monkeypatch):
+    for name in ("work", "mine"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "work" / "statistics.py").write_text("raise RuntimeError('this is no module of Python')")
+    (tmp_path / "mine" / "own_cost.py").write_text(BELOW_ZERO)
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.syspath_prepend(tmp_path / "mine")
+    assert compare("own_cost:Cost", ["ppo:n_epochs=2"], [0], seconds=0.2, out="c").rows[0]["timesteps"] > 0
 
 
 @pytest.mark.parametrize(("known", "measure"), [(True, "gap_closed_percent"), (False, "utility_mean")])
@@ -117,22 +156,35 @@ def test_bad_words_are_refused(word, message):
         parse_spec(word)
 
 
-def test_a_stopped_comparison_resumes_its_unfinished_run(tmp_path):
-    words = ["compare", "power-allocation", "--methods", "ppo", "--seeds", "0", "--seconds", "2"]
+def start(out, seconds):
+    """A comparison in a process of its own, once its only run is being trained."""
+    words = ["compare", "power-allocation", "--methods", "ppo", "--seeds", "0", "--seconds", str(seconds)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "netdiffuse", *words, "--out", str(tmp_path / "c")],
+        [sys.executable, "-m", "netdiffuse", *words, "--out", str(out)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        text=True,
         start_new_session=True,
     )
-    progress = tmp_path / "c" / "ppo-s0" / "progress.csv"
+    wait_until((out / "ppo-s0" / "progress.csv").is_file)
+    return process
+
+
+def wait_until(happened):
     deadline = time.monotonic() + 90
-    while not progress.is_file():
+    while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)  # what a terminal's Ctrl-C does
-    process.communicate(timeout=90)
+
+
+@pytest.mark.parametrize("send", [os.killpg, os.kill], ids=["all", "parent alone"])
+def test_a_stopped_comparison_resumes_its_unfinished_run(tmp_path, send):
+    process = start(tmp_path / "c", 2)
+    send(process.pid, signal.SIGINT)  # to all of them: what a terminal's Ctrl-C does
+    _, said = process.communicate(timeout=90)
     assert process.returncode == 130
+    assert "call it again to go on" in said
+    assert "Traceback" not in said
     run = load(tmp_path / "c" / "ppo-s0")
     assert run.summary is not None
     before = run.summary["timesteps"]
@@ -141,3 +193,12 @@ def test_a_stopped_comparison_resumes_its_unfinished_run(tmp_path):
     assert run.finished
     assert done.rows[0]["timesteps"] > before
     assert done.rows[0]["seconds"] >= 2
+
+
+def test_the_trainings_of_a_killed_comparison_stop_with_everything_saved(tmp_path):
+    process = start(tmp_path / "c", 600)
+    process.kill()
+    process.communicate(timeout=90)
+    run = load(tmp_path / "c" / "ppo-s0")
+    wait_until(lambda: run.summary is not None)
+    assert not run.finished

@@ -3,8 +3,16 @@ from typing import Literal
 import pytest
 
 from netdiffuse.algorithms import ALGORITHMS
+from netdiffuse.baselines import LEARNERS, n_envs
 from netdiffuse.common import InvalidValueError, UnknownNameError
-from netdiffuse.experiments.methods import check_trainable, is_rule, method_names, method_settings
+from netdiffuse.experiments.methods import (
+    check_method_settings,
+    check_trainable,
+    is_rule,
+    method_names,
+    method_settings,
+    rule_decide,
+)
 from netdiffuse.experiments.settings import check_settings, parse_assignments, settings_of
 
 
@@ -93,6 +101,48 @@ def test_assignments_are_read_by_their_looks():
         "f": [1, 2],
         "g_h": "x=y",
     }
+
+
+@pytest.mark.parametrize("text", ["{[]:1}", "(" * 300, "-" * 100_000 + "1", "9" * 5000, "1j + x"])
+def test_text_that_python_cannot_read_stays_text(text):
+    assert parse_assignments([f"a={text}"]) == {"a": text}
+
+
+@pytest.mark.parametrize("text", ["1e999", "-1e999", "[1, 1e999]", "{'lr': (1e999,)}"])
+def test_numbers_that_are_not_finite_are_refused(text):
+    with pytest.raises(InvalidValueError, match="--problem-set a must be finite"):
+        parse_assignments([f"a={text}"], "--problem-set")
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("gddpg", {"denoising_steps": 10**8}),
+        ("gddpg", {"buffer_size": 10**11}),
+        ("diffusion-apg", {"n_candidates": 10**9}),
+        ("diffusion-bc", {"policy_kwargs": {"net_arch": [10**9]}}),
+        ("ppo", {"n_epochs": 0}),
+        ("sac", {"batch_size": 0}),
+    ],
+)
+def test_settings_outside_their_range_are_refused(name, values):
+    with pytest.raises(InvalidValueError, match=f"{next(iter(values))}|net_arch"):
+        check_method_settings(name, values)
+
+
+def test_learners_show_what_they_use_for_one_shot_problems():
+    for name, learner in LEARNERS.items():
+        shown = {s.name: s.default for s in method_settings(name)}
+        if learner.rollout is not None:
+            assert shown["n_steps"] * n_envs(name) == learner.rollout
+        assert ("action coordinates" in str(shown.get("target_entropy"))) == (learner.target_entropy is not None)
+        assert ("Gaussian" in str(shown.get("action_noise"))) == (learner.action_noise is not None)
+        assert shown["policy_kwargs"]["net_arch"] == [256, 256]
+
+
+def test_rules_refuse_seeds_that_are_none():
+    with pytest.raises(InvalidValueError, match="seed"):
+        rule_decide("random", None, 2**70)
 
 
 @pytest.mark.parametrize("word", ["a", "=1", "1a=2", "a b=1"])

@@ -1,6 +1,7 @@
 """Stable-Baselines3's algorithms by name, with tuned settings, reading the contexts that ours read."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,8 @@ from netdiffuse.baselines.rewards import (
     StandardisedReplayBuffer,
     StandardisedRolloutBuffer,
 )
-from netdiffuse.baselines.settings import LEARNERS, NETWORK, Settings
-from netdiffuse.common import InvalidValueError, UnknownNameError, UnsupportedError
+from netdiffuse.baselines.settings import LEARNERS, NETWORK, RANGES, WIDEST, Settings
+from netdiffuse.common import InvalidValueError, UnknownNameError, UnsupportedError, checks
 from netdiffuse.problems.base import Problem
 from netdiffuse.problems.features import StandardisedContext, context_statistics
 from netdiffuse.problems.rewards import reward_statistics
@@ -53,16 +54,22 @@ def make_learner(
 
     Raises:
         UnknownNameError: no learner has this name.
-        InvalidValueError: an override that the algorithm does not take.
-        UnsupportedError: an off-policy learner and actions that are not a `Box`.
+        InvalidValueError: an override that the algorithm does not take, or outside its range.
+        UnsupportedError: an off-policy learner and actions that are not a `Box`; or a `train_freq` in episodes with
+            more than one environment.
     """
     settings = settings_of(name)
     parameters = inspect.signature(settings.algorithm).parameters
     for key in overrides:
         if key not in parameters:
             raise InvalidValueError(f"'{name}' has no setting '{key}'; it takes {', '.join(parameters)}")
+    check_ranges(name, overrides)
     if settings.off_policy and not isinstance(env.action_space, spaces.Box):
         raise UnsupportedError(f"'{name}' needs continuous actions, got {env.action_space}: use ppo or a2c")
+    envs = getattr(env, "num_envs", 1)
+    frequency = overrides.get("train_freq")
+    if isinstance(frequency, tuple) and "episode" in frequency and envs > 1:
+        raise UnsupportedError(f"train_freq={frequency!r} counts episodes, which needs n_envs=1, got {envs}")
 
     problem = _problem(env)
     if one_shot is None:
@@ -74,7 +81,7 @@ def make_learner(
         if settings.target_entropy is not None:
             arguments["target_entropy"] = settings.target_entropy * int(np.prod(env.action_space.shape or (1,)))
         if settings.rollout is not None:
-            arguments["n_steps"] = max(1, settings.rollout // getattr(env, "num_envs", 1))
+            arguments["n_steps"] = max(1, settings.rollout // envs)
     if problem is not None:
         policy_arguments["features_extractor_class"] = StandardisedContext
         policy_arguments["features_extractor_kwargs"] = dict(context_statistics(problem))
@@ -87,10 +94,80 @@ def make_learner(
         assert size is not None  # a Box, checked above
         arguments["action_noise"] = NormalActionNoise(np.zeros(size), np.full(size, settings.action_noise))
     policy_arguments |= overrides.pop("policy_kwargs", None) or {}
+    dropped, quantiles = overrides.get("top_quantiles_to_drop_per_net", 0), policy_arguments.get("n_quantiles", 25)
+    if dropped >= quantiles:
+        raise InvalidValueError(
+            f"top_quantiles_to_drop_per_net must leave some of {quantiles} quantiles, got {dropped}"
+        )
     if policy is None:
         policy = "MultiInputPolicy" if isinstance(env.observation_space, spaces.Dict) else "MlpPolicy"
     arguments |= {"policy_kwargs": policy_arguments, "seed": seed, "device": device} | overrides
     return settings.algorithm(policy, env, **arguments)
+
+
+def check_ranges(owner: str, values: Mapping[str, Any], ranges: Mapping[str, tuple[float, float]] = RANGES) -> None:
+    """Refuse settings outside their range, and layers without units in `policy_kwargs`.
+
+    What is no number (a schedule, None) passes.
+
+    Args:
+        owner: the algorithm's name, for messages.
+        values: setting to value.
+        ranges: setting to its lowest and highest value.
+
+    Raises:
+        InvalidValueError: the message names the setting and its range.
+    """
+    for key, value in values.items():
+        checks.finite_inside(f"setting {key} of {owner}", value)
+        number = value[0] if isinstance(value, (list, tuple)) and value else value  # train_freq=(1, "step")
+        if isinstance(value, str) and key in ("ent_coef", "target_entropy"):
+            number = _number_in(value)
+        if key in ranges and isinstance(number, (int, float)):
+            low, high = ranges[key]
+            if not low <= number <= high:
+                raise InvalidValueError(f"setting {key} of {owner} must be in [{low:g}, {high:g}], got {value!r}")
+    _check_layers(owner, (values.get("policy_kwargs") or {}).get("net_arch"))
+
+
+def _number_in(text: str) -> float | None:
+    """The number in "auto_0.1" or "0.1", which Stable-Baselines3 takes as text; NaN where there is none."""
+    word = text.removeprefix("auto").removeprefix("_")
+    try:
+        return None if text == "auto" else float(word)
+    except ValueError:
+        return float("nan")  # in no range
+
+
+def _check_layers(owner: str, layers: Any) -> None:
+    """Refuse layers without units: numbers, in lists or, as {"pi": [64], "vf": [64]}, in a dictionary of lists."""
+    if isinstance(layers, (Mapping, list, tuple)):
+        for part in layers.values() if isinstance(layers, Mapping) else layers:
+            _check_layers(owner, part)
+    elif layers is not None:
+        checks.integer(f"each layer in net_arch of {owner}", layers, maximum=WIDEST)
+
+
+def one_shot_defaults(name: str) -> dict[str, Any]:
+    """What `make_learner` gives a learner on the environment of a problem, as text where the problem decides.
+
+    Raises:
+        UnknownNameError: no learner has this name.
+    """
+    settings = settings_of(name)
+    kind = "replay" if settings.off_policy else "rollout"
+    found = {
+        **settings.one_shot,
+        f"{kind}_buffer_class": BUFFERS[kind],
+        "policy_kwargs": NETWORK | dict(settings.one_shot_policy),
+    }
+    if settings.rollout is not None:
+        found["n_steps"] = max(1, settings.rollout // settings.n_envs)
+    if settings.target_entropy is not None:
+        found["target_entropy"] = f"{settings.target_entropy:g} x action coordinates"
+    if settings.action_noise is not None:
+        found["action_noise"] = f"Gaussian, standard deviation {settings.action_noise:g}"
+    return found
 
 
 def n_envs(name: str, one_shot: bool = True) -> int:

@@ -13,6 +13,37 @@ from torch import nn
 
 NETWORK: dict[str, Any] = {"net_arch": [256, 256], "activation_fn": nn.ReLU}  # of actor and critic, always
 
+# Lowest and highest of what Stable-Baselines3 takes as it comes and cannot learn with, or not to an end.
+RANGES: dict[str, tuple[float, float]] = {
+    "learning_rate": (1e-12, 0.1),  # beyond, most networks become NaN
+    "buffer_size": (1, 10**8),
+    "learning_starts": (0, 10**9),
+    "batch_size": (1, 10**6),
+    "tau": (0, 1),
+    "gamma": (0, 1),
+    "gae_lambda": (0, 1),
+    "train_freq": (1, 10**6),
+    "gradient_steps": (-1, 10**5),
+    "n_steps": (1, 10**6),
+    "n_epochs": (1, 10**4),
+    "policy_delay": (1, 10**6),
+    "target_update_interval": (1, 10**9),
+    "stats_window_size": (1, 10**6),
+    "sde_sample_freq": (-1, 10**9),
+    "top_quantiles_to_drop_per_net": (0, 10**4),
+    "ent_coef": (0, 1e6),
+    "target_entropy": (-1e6, 1e6),
+    "vf_coef": (0, 1e6),
+    "clip_range": (1e-12, 1e6),
+    "clip_range_vf": (1e-12, 1e6),
+    "target_kl": (1e-12, 1e6),
+    "max_grad_norm": (1e-12, 1e12),
+    "rms_prop_eps": (1e-12, 1),
+    "target_policy_noise": (0, 1e6),
+    "target_noise_clip": (0, 1e6),
+}
+WIDEST = 2**14  # units of a hidden layer
+
 
 def linear_decay(initial: float, final_fraction: float = 0.02) -> LinearSchedule:
     """From `initial` to `final_fraction * initial` over the training, as SB3 measures its progress."""

@@ -1,5 +1,6 @@
 """The command line: parses, calls the public API, prints. Nothing heavy is imported before it is needed."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -7,11 +8,27 @@ DESCRIPTION = "Diffusion reinforcement learning for communication networks."
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run a command, and exit: 0 done, 2 refused, 130 stopped by Ctrl-C with everything saved.
+    """Run a command, and exit: 0 done, 1 failed or no longer read, 2 refused, 130 stopped by Ctrl-C with all saved.
 
     Args:
         argv: the words after `netdiffuse`; by default those of the process.
     """
+    code: str | int | None
+    try:
+        try:
+            code = _run(sys.argv[1:] if argv is None else argv)
+        except SystemExit as end:  # after --help, or words that are no command
+            code = end.code
+        print(end="", flush=True)  # what cannot be written is to fail here, not when Python ends
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:  # as with `| head -1`: the reader has had enough, and nobody needs to be told
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)
+
+
+def _run(words: Sequence[str]) -> int:
     import tyro
 
     from netdiffuse.cli.compare import compare
@@ -21,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from netdiffuse.cli.lists import algorithms, problems
     from netdiffuse.cli.plot import plot
     from netdiffuse.cli.train import train
-    from netdiffuse.common.errors import NetdiffuseError
+    from netdiffuse.common.errors import NetdiffuseError, out_of_memory
 
     commands: dict[str, Callable[..., int]] = {
         "train": train,
@@ -38,15 +55,19 @@ def main(argv: Sequence[str] | None = None) -> None:
             commands,
             prog="netdiffuse",
             description=DESCRIPTION,
-            args=sys.argv[1:] if argv is None else argv,
+            args=words,
             config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
         )
+        return code or 0
     except NetdiffuseError as error:
         print(f"error: {error}", file=sys.stderr)
-        code = 2
+    except BrokenPipeError:
+        raise
     except OSError as error:  # no permission, no space, a file where a folder should be
         print(f"error: {error.strerror or error}: {error.filename or 'writing or reading'}", file=sys.stderr)
-        code = 2
-    except KeyboardInterrupt:
-        code = 130
-    sys.exit(code or 0)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        reason = str(error).splitlines()[0] if str(error) else "it is used up"
+        print(f"error: not enough memory, ask for less: {reason}", file=sys.stderr)
+    return 2

@@ -28,10 +28,8 @@ def compare(
         jobs: runs at the same time; more than one only where there are cores for them.
         problem_set: an argument of the problem.
     """
-    from rich.console import Console
-
     from netdiffuse.cli.output import console, table_of
-    from netdiffuse.common.errors import InvalidValueError
+    from netdiffuse.common import InvalidValueError, checks
     from netdiffuse.experiments import compare as comparison
     from netdiffuse.experiments import results
     from netdiffuse.experiments.evaluation import MEASURES
@@ -42,7 +40,9 @@ def compare(
         numbers = [int(word) for word in seeds.split(",")]
     except ValueError as error:
         raise InvalidValueError(f"--seeds takes integers with commas between them, got '{seeds}'") from error
-    errors = Console(stderr=True)
+    for number in numbers:
+        checks.seed("seed", number)
+    errors = console(stderr=True)
     result = comparison.compare(
         problem,
         split_specs(methods),
@@ -51,7 +51,7 @@ def compare(
         out=out,
         jobs=jobs,
         problem_args=parse_assignments(problem_set, "--problem-set"),
-        report=lambda text: errors.print(text, highlight=False, soft_wrap=True),
+        report=lambda text: errors.print(text, soft_wrap=True),
     )
     measure = results.measure_in(result.rows)
     targets = results.TARGETS if measure.endswith("percent") else ()

@@ -22,29 +22,29 @@ def decide(
         out: CSV or Parquet file for the decisions.
         overwrite: replace the file if it exists.
     """
-    from rich.console import Console
     from rich.progress import Progress, TextColumn
 
+    from netdiffuse.cli.output import console
     from netdiffuse.experiments import load
     from netdiffuse.problems.tables import decide_file
 
     opened = load(run)
-    console = Console(stderr=True)
+    errors = console(stderr=True)
     with Progress(
-        *Progress.get_default_columns()[:1],
-        TextColumn("{task.completed:,.0f} decisions"),
-        console=console,
+        *Progress.get_default_columns(),  # a bar, percent and the time left
+        TextColumn("{task.fields[rows]:,} decisions"),
+        console=errors,
         transient=True,
-        disable=not console.is_terminal,
+        disable=not errors.is_terminal,
     ) as bar:
-        task = bar.add_task("deciding", total=None)
+        task = bar.add_task("deciding", total=1.0, rows=0)
         rows = decide_file(
             contexts,
             out,
             opened.problem,
             opened.decide,
             overwrite=overwrite,
-            report=lambda done: bar.update(task, completed=done),
+            report=lambda done, fraction: bar.update(task, completed=fraction, rows=done),
         )
     print(f"{rows:,} decisions in {out}")
     return 0

@@ -22,12 +22,13 @@ def evaluate(
         seed: seed of the contexts; a fixed one, other than training's, unless told.
         json_: print the evaluation as JSON, alone on standard output.
     """
-    from netdiffuse.cli.output import show_evaluation
+    from netdiffuse.cli.output import alone_on_stdout, show_evaluation
     from netdiffuse.experiments import load
     from netdiffuse.experiments.evaluation import SEED
 
-    opened = load(run)
-    evaluation = opened.evaluate(contexts, SEED if seed is None else seed)
+    with alone_on_stdout(json_):
+        opened = load(run)
+        evaluation = opened.evaluate(contexts, SEED if seed is None else seed)
     if json_:
         print(json.dumps(evaluation))
     else:

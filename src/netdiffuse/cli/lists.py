@@ -1,6 +1,7 @@
 """`netdiffuse problems` and `netdiffuse algorithms`."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import tyro
@@ -93,4 +94,6 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
+    if isinstance(value, Mapping):
+        return {str(key): _plain(v) for key, v in value.items()}
     return getattr(value, "__name__", None) or str(value)

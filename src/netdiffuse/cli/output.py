@@ -1,5 +1,7 @@
 """Tables on standard output."""
 
+import contextlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,10 +10,18 @@ from rich.console import Console
 from rich.table import Table
 
 
-def console() -> Console:
-    """Standard output; wide enough for tables where it is no terminal."""
-    found = Console()
-    return found if found.is_terminal else Console(width=140)
+def console(stderr: bool = False) -> Console:
+    """Standard output (or error), wide enough for tables where it is no terminal.
+
+    What is printed is data, a path or a type among it: no brackets or colons in it are markup.
+    """
+    terminal = Console(stderr=stderr).is_terminal
+    return Console(stderr=stderr, width=None if terminal else 140, markup=False, emoji=False, highlight=False)
+
+
+def alone_on_stdout(json_: bool) -> contextlib.AbstractContextManager[object]:
+    """With --json, standard output is the JSON's: what a user's file prints meanwhile goes to standard error."""
+    return contextlib.redirect_stdout(sys.stderr) if json_ else contextlib.nullcontext()
 
 
 def show_run(path: Path, summary: dict[str, Any], figures: Sequence[Path]) -> None:
@@ -19,13 +29,12 @@ def show_run(path: Path, summary: dict[str, Any], figures: Sequence[Path]) -> No
     out = console()
     out.print(
         f"{summary['algorithm']} on {summary['problem']}, seed {summary['seed']}: "
-        f"{summary['timesteps']:,} timesteps in {summary['train_seconds']:.1f} s of training",
-        highlight=False,
+        f"{summary['timesteps']:,} timesteps in {summary['train_seconds']:.1f} s of training"
     )
     show_evaluation(summary["algorithm"], summary["evaluation"])
-    out.print(f"run      {path}", highlight=False, soft_wrap=True)
+    out.print(f"run      {path}", soft_wrap=True)
     for figure in figures:
-        out.print(f"figure   {figure}", highlight=False, soft_wrap=True)
+        out.print(f"figure   {figure}", soft_wrap=True)
 
 
 def show_evaluation(name: str, evaluation: dict[str, Any]) -> None:
@@ -55,7 +64,7 @@ def show_evaluation(name: str, evaluation: dict[str, Any]) -> None:
     known = ", ".join(f"{key} {form.format(v)}" for key, (v, form) in numbers.items() if v is not None)
     if evaluation["reference_mean"] is None:
         known += ", the problem has no reference"
-    out.print(f"{known}, over {evaluation['contexts']:,} contexts", highlight=False)
+    out.print(f"{known}, over {evaluation['contexts']:,} contexts")
 
 
 def table_of(*columns: str) -> Table:

@@ -6,7 +6,7 @@ import sys
 import tyro
 
 from netdiffuse.cli.arguments import AsJson, Assignments, Count, Folder, Name, Seconds
-from netdiffuse.common.errors import InvalidValueError
+from netdiffuse.common import InvalidValueError, checks
 
 
 def train(
@@ -64,13 +64,23 @@ def train(
             raise InvalidValueError(f"--resume takes all but the budget from the run: leave out {refused[0]}")
     elif problem is None:
         raise InvalidValueError("name a PROBLEM (netdiffuse problems lists them), or give --resume RUN")
+    if seed is not None:
+        checks.seed("seed", seed)
+    for name, value, most in (
+        ("n_envs", n_envs, checks.MOST_ENVS),
+        ("threads", threads, checks.MOST_THREADS),
+        ("contexts", contexts, checks.MOST_SAMPLES),
+    ):
+        if value is not None:
+            checks.integer(name, value, maximum=most)
 
     from netdiffuse import experiments
+    from netdiffuse.cli.output import alone_on_stdout, show_run
     from netdiffuse.experiments.figures import plot_run
     from netdiffuse.experiments.progress import ProgressLine
     from netdiffuse.experiments.settings import parse_assignments
 
-    with ProgressLine() as line:
+    with alone_on_stdout(json_), ProgressLine() as line:
         if resume is not None:
             run = experiments.resume(resume, seconds=seconds, timesteps=timesteps, contexts=contexts, report=line)
         else:
@@ -91,14 +101,13 @@ def train(
                 contexts=contexts,
                 report=line,
             )
-    figures = plot_run(run)
+    with alone_on_stdout(json_):
+        figures = plot_run(run)
     summary = run.summary
     assert summary is not None  # written by training
     if json_:
         print(json.dumps(summary))
     else:
-        from netdiffuse.cli.output import show_run
-
         show_run(run.path, summary, figures)
     if not run.finished:
         print(f"stopped early; go on with: netdiffuse train --resume {run.path}", file=sys.stderr)

@@ -43,3 +43,11 @@ class MissingExtraError(NetdiffuseError, ImportError):
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(f"{feature} needs an optional package: pip install 'netdiffuse[{extra}]'")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether this is how Python, NumPy or torch says that there is not enough memory."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and ("can't allocate memory" in said or "out of memory" in said)
+    )

@@ -2,11 +2,14 @@
 
 import json
 import os
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from netdiffuse.common.errors import InvalidValueError
 
 
 @contextmanager
@@ -58,3 +61,45 @@ def read_json(path: str | Path) -> Any:
         OSError: the file cannot be read.
     """
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def check_entries(value: object, types: Mapping[str, type | tuple[type, ...]]) -> dict[str, Any]:
+    """Return an object of a JSON file, refusing one that lacks an entry or holds something else there.
+
+    Args:
+        value: what was read.
+        types: name of each entry that is needed to the types it may have.
+
+    Raises:
+        InvalidValueError: this is no such object.
+    """
+    if not isinstance(value, dict):
+        raise InvalidValueError(f"it must hold an object, got {type(value).__name__}")
+    for name, wanted in types.items():
+        if name not in value:
+            raise InvalidValueError(f"it has no '{name}'")
+        if not isinstance(value[name], wanted):
+            raise InvalidValueError(f"'{name}' has the wrong type: {type(value[name]).__name__}")
+    return value
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock on a file, which is made for it, for the length of a block; it ends with the process at the latest.
+
+    Raises:
+        BlockingIOError: another process, or another block, holds it.
+    """
+    if sys.platform == "win32":  # has no flock: there it is up to the user
+        yield
+        return
+    import fcntl
+
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:  # a file system without locks
+            pass
+        yield

@@ -7,6 +7,7 @@ kept, so that a process killed at any moment leaves at least one that loads.
 import os
 import pickle
 import shutil
+import textwrap
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,13 @@ from netdiffuse.common.seeding import random_state, set_random_state
 
 CURRENT, PREVIOUS, NEW = "checkpoint", "checkpoint-previous", ".checkpoint-new"
 MODEL, BUFFER, STATE = "model.zip", "replay_buffer.pkl", "state.pt"
-_DAMAGE = (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile)
+_CUT = (FileNotFoundError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile)
+# As Stable-Baselines3 and torch find that they can make nothing of a file: it may be damaged, or of another problem,
+# another algorithm or another version of a class.
+_FAILURES = (
+    *(OSError, EOFError, RuntimeError, ValueError, TypeError, LookupError, AssertionError),
+    *(ImportError, AttributeError, pickle.UnpicklingError, zipfile.BadZipFile),
+)
 
 
 def save_checkpoint(run_dir: Path, model: BaseAlgorithm, progress: dict[str, Any]) -> None:
@@ -80,16 +87,14 @@ def load_model(
     Only load what you trust: the file holds pickled Python objects.
 
     Raises:
-        RunError: a missing or damaged file.
+        RunError: a missing or damaged file, or one of another problem or algorithm.
     """
     try:
         return cls.load(checkpoint / MODEL, env=env, device=device, force_reset=False)
     except NetdiffuseError:
         raise
-    except (ImportError, AttributeError) as error:
-        raise RunError(f"{checkpoint / MODEL} holds an object whose class cannot be found here: {error}") from error
-    except _DAMAGE as error:
-        raise _damaged(checkpoint / MODEL, error) from error
+    except _FAILURES as error:
+        raise _unusable(checkpoint / MODEL, error) from error
 
 
 def load_state(checkpoint: Path) -> dict[str, Any]:
@@ -101,8 +106,8 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
     try:
         # Random states are NumPy arrays and tuples, which torch's restricted loader refuses.
         state: dict[str, Any] = torch.load(checkpoint / STATE, weights_only=False, map_location="cpu")
-    except _DAMAGE as error:
-        raise _damaged(checkpoint / STATE, error) from error
+    except _FAILURES as error:
+        raise _unusable(checkpoint / STATE, error) from error
     return state
 
 
@@ -117,8 +122,8 @@ def restore_buffer(checkpoint: Path, model: BaseAlgorithm, state: dict[str, Any]
     elif isinstance(model, OffPolicyAlgorithm):
         try:
             model.load_replay_buffer(checkpoint / BUFFER)
-        except _DAMAGE as error:
-            raise _damaged(checkpoint / BUFFER, error) from error
+        except _FAILURES as error:
+            raise _unusable(checkpoint / BUFFER, error) from error
 
 
 def restore_moment(model: BaseAlgorithm, state: dict[str, Any]) -> None:
@@ -131,10 +136,14 @@ def restore_moment(model: BaseAlgorithm, state: dict[str, Any]) -> None:
     set_random_state(state["random"])
 
 
-def _damaged(path: Path, error: Exception) -> RunError:
-    reason = "is missing" if isinstance(error, FileNotFoundError) else f"is damaged ({type(error).__name__})"
+def _unusable(path: Path, error: Exception) -> RunError:
+    said = textwrap.shorten(f"{type(error).__name__}: {error}", 400)
+    whole = path.suffix == ".pkl" or zipfile.is_zipfile(path)
+    if whole and not isinstance(error.__cause__ or error, _CUT):
+        return RunError(f"{path} cannot be used here ({said})")  # nor can the checkpoint before
+    reason = "is missing" if isinstance(error, FileNotFoundError) else f"is damaged ({said})"
     other = path.parent.parent / PREVIOUS
-    remedy = f"; remove {path.parent} to use {other.name}" if other.is_dir() and other != path.parent else ""
+    remedy = f"; move {path.parent} aside to use {other.name}" if other.is_dir() and other != path.parent else ""
     return RunError(f"{path} {reason}{remedy}")
 
 

@@ -3,10 +3,7 @@
 import concurrent.futures
 import json
 import re
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +13,15 @@ import torch
 from netdiffuse.common import InvalidValueError, RunError, checks
 from netdiffuse.common.files import write_json
 from netdiffuse.experiments import methods as known
+from netdiffuse.experiments.children import Children
 from netdiffuse.experiments.config import plain, portable_name
 from netdiffuse.experiments.evaluation import Evaluation, measure_of
-from netdiffuse.experiments.results import RESULTS, Row, plot_comparison
+from netdiffuse.experiments.policies import undisturbed
+from netdiffuse.experiments.results import RESULTS, Row, plot_comparison, read_rows
 from netdiffuse.experiments.run import CONFIG, Run
 from netdiffuse.experiments.specs import MethodSpec, parse_spec
-from netdiffuse.experiments.tasks import OneShotTask, make_task
+from netdiffuse.experiments.tasks import OneShotTask, SequentialTask, make_task
+from netdiffuse.experiments.training import check_resumable
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Comparison:
 
     Attributes:
         path: its folder.
-        rows: as in results.json: `problem`, `method` (the word it was asked for with), `seed`, `seconds`,
-            `timesteps`, `optimality_percent`, `curve` (pairs of seconds and value), `policy`, `settings` and
-            `measure`, which names the number that stands in `optimality_percent` and `curve` where it is
-            another (`measure_of`).
-        figures: where they are.
+        rows: as in results.json, those of methods and seeds that earlier calls have asked for among them: `problem`,
+            `method` (the word it was asked for with), `seed`, `seconds`, `timesteps`, `optimality_percent`, `curve`
+            (pairs of seconds and value), `policy`, `settings`, `measure`, which names the number that stands in
+            `optimality_percent` and `curve` where it is another (`measure_of`), and `problem_args`.
+        figures: where they are; of all rows.
     """
 
     path: Path
@@ -56,7 +56,10 @@ def compare(
     """Train each method with each seed, and write results.json and figures.
 
     What is finished in the folder is kept, and an unfinished run resumed, so a stopped comparison goes on
-    when it is called again. Rules take no training: their rows are constant.
+    when it is called again. Further methods and seeds on the same problem, with the same budget, are added to what is
+    in results.json; another problem is refused. Rules take no training: their rows are constant.
+
+    Ctrl-C, or the end of this process, stops the trainings with everything saved.
 
     Args:
         problem: a name, "file.py:Class" or a Gymnasium id.
@@ -72,7 +75,8 @@ def compare(
     Raises:
         UnknownNameError: an unknown problem, method or setting.
         InvalidValueError: no methods or seeds, or one twice, or a setting of another type.
-        RunError: a run failed, or the folder holds runs with another budget.
+        UnsupportedError: a method that cannot learn this problem.
+        RunError: a run failed, or the folder holds something on another problem or with another budget.
     """
     checks.positive("seconds", seconds)
     checks.integer("jobs", jobs)
@@ -83,61 +87,98 @@ def compare(
     if len({spec.folder for spec in specs}) < len(specs):
         raise InvalidValueError(f"methods must differ in more than signs, got {list(methods)}")
     for seed in seeds:
-        checks.integer("seed", seed, minimum=0)
+        checks.seed("seed", seed)
     task = make_task(problem, problem_args)
     arguments = plain(problem_args or {})
     word = re.sub(r"[^\w.]+", "-", problem.rpartition(":")[2]).strip("-")
     path = Path("runs") / f"compare-{word}" if out is None else Path(out)
     tell = report or (lambda _: None)
     rules = [spec for spec in specs if known.is_rule(spec.method)]
-    rows = {(rule.label, seed): _rule_row(task, rule.method, seed, seconds) for rule in rules for seed in seeds}
-    learned = [(spec, seed) for seed in seeds for spec in specs if spec not in rules]
-    for spec, seed in learned:
-        _check_same(path / f"{spec.folder}-s{seed}", portable_name(problem), arguments, seconds, spec)
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        pending = {
-            pool.submit(_train, path / f"{spec.folder}-s{seed}", problem, spec, seed, seconds, arguments): (
-                spec.label,
-                seed,
-            )
-            for spec, seed in learned
-        }
-        try:
+    learned = {path / f"{spec.folder}-s{seed}": (spec, seed) for seed in seeds for spec in specs if spec not in rules}
+    common = {
+        "problem": portable_name(task.name),
+        "problem_args": json.loads(json.dumps(arguments)),  # as files have it: tuples are lists
+        "budget": {"seconds": seconds, "timesteps": None},
+    }
+    _other_rows(path, common, ())
+    for config in sorted(path.glob(f"*/{CONFIG}")):
+        _check_same(config.parent, common, learned.get(config.parent, (None, 0))[0])
+    for spec in specs:
+        if spec not in rules:
+            _check_learns(spec, task)
+    rows = {(rule.label, seed): _rule_row(task, rule.method, seed, common) for rule in rules for seed in seeds}
+    try:
+        # On an error the children are told to stop, then the pool waits for them.
+        with concurrent.futures.ThreadPoolExecutor(jobs) as pool, Children() as children:
+            pending = {
+                pool.submit(_train, children, run_dir, problem, spec, seed, seconds, arguments): (spec.label, seed)
+                for run_dir, (spec, seed) in learned.items()
+            }
             for done in concurrent.futures.as_completed(pending):
                 label, seed = pending[done]
                 rows[label, seed] = done.result()
                 value = rows[label, seed]["optimality_percent"]
                 tell(f"{label}, seed {seed}: {value:.4g} ({len(rows)} of {len(methods) * len(seeds)})")
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    ordered = [rows[method, seed] for method in methods for seed in seeds]
+    except KeyboardInterrupt:
+        tell(f"stopped early, with everything saved in {path}: call it again to go on")
+        raise
+    ordered = [rows[method, seed] for method in methods for seed in seeds] + _other_rows(path, common, rows)
     write_json(path / RESULTS, ordered)
     return Comparison(path, ordered, plot_comparison(path))
 
 
-def _check_same(path: Path, problem: str, problem_args: dict[str, Any], seconds: float, spec: MethodSpec) -> None:
+def _other_rows(path: Path, common: Mapping[str, Any], asked: Collection[tuple[str, int]]) -> list[Row]:
+    """The rows that a folder has of methods and seeds that are not asked for now; of another problem it is refused."""
+    if not (path / RESULTS).exists():
+        return []
+    rows = read_rows(path)
+    for row in rows:
+        for key in ("problem", "problem_args"):
+            if row.get(key, common[key]) != common[key]:
+                raise RunError(
+                    f"{path} holds a comparison with {key} {row[key]}, not {common[key]}: choose another --out"
+                )
+    return [row for row in rows if (row["method"], row["seed"]) not in asked]
+
+
+def _check_same(run_dir: Path, common: Mapping[str, Any], spec: MethodSpec | None) -> None:
     """Refuse a run that was made with something else."""
-    if not (path / CONFIG).is_file():
-        return
-    config = Run(path).config
-    wanted = {
-        "problem": problem,
-        "problem_args": problem_args,
-        "algorithm": spec.method,
-        "settings": spec.settings,
-        "budget": {"seconds": seconds, "timesteps": None},
-    }
-    if spec.policy is not None:
-        wanted["policy"] = spec.policy
-    wanted = json.loads(json.dumps(wanted))  # as config.json has it: tuples are lists
+    config = Run(run_dir).config
+    wanted = dict(common)
+    if spec is not None:
+        wanted |= {"algorithm": spec.method, "settings": json.loads(json.dumps(spec.settings))}
+        if spec.policy is not None:
+            wanted["policy"] = spec.policy
     for key, value in wanted.items():
         if getattr(config, key) != value:
-            raise RunError(f"{path} was made with {key} {getattr(config, key)}, not {value}: choose another --out")
+            raise RunError(f"{run_dir} was made with {key} {getattr(config, key)}, not {value}: choose another --out")
+
+
+def _check_learns(spec: MethodSpec, task: OneShotTask | SequentialTask) -> None:
+    """Make a method's model and forget it: what cannot be trained is to be known before anything else is."""
+    check_resumable(spec.settings)
+    with undisturbed():
+        env = task.training_env(known.default_n_envs(spec.method, task.one_shot), seed=0)
+        known.make_model(
+            spec.method,
+            env,
+            policy=spec.policy or known.default_policy(spec.method, task.policy),
+            seed=0,
+            device="auto",
+            settings=spec.settings,
+            one_shot=task.one_shot,
+        )
+        env.close()
 
 
 def _train(
-    run_dir: Path, problem: str, spec: MethodSpec, seed: int, seconds: float, problem_args: dict[str, Any]
+    children: Children,
+    run_dir: Path,
+    problem: str,
+    spec: MethodSpec,
+    seed: int,
+    seconds: float,
+    problem_args: dict[str, Any],
 ) -> Row:
     """Make sure that a run is finished, and return its row."""
     if not (run_dir / CONFIG).is_file():
@@ -148,9 +189,9 @@ def _train(
             words += ["--set", f"{key}={value!r}"]
         if spec.policy is not None:
             words += ["--policy", spec.policy]
-        _netdiffuse("train", *words, "--threads", "1", "--out", str(run_dir))
+        children.run("train", *words, "--threads", "1", "--out", str(run_dir))
     elif not Run(run_dir).finished:
-        _netdiffuse("train", "--resume", str(run_dir))
+        children.run("train", "--resume", str(run_dir))
     run = Run(run_dir)
     summary = run.summary
     assert summary is not None  # training came to its end
@@ -169,25 +210,11 @@ def _train(
         "policy": run.config.policy,
         "settings": run.config.settings,
         "measure": measure,
+        "problem_args": run.config.problem_args,
     }
 
 
-def _netdiffuse(*words: str) -> None:
-    """Run the command line in a process of its own.
-
-    Raises:
-        KeyboardInterrupt: it was stopped by Ctrl-C.
-        RunError: it failed.
-    """
-    result = subprocess.run([sys.executable, "-m", "netdiffuse", *words], capture_output=True, text=True, check=False)
-    if result.returncode in (130, -signal.SIGINT):
-        raise KeyboardInterrupt
-    if result.returncode != 0:
-        lines = result.stderr.strip().splitlines() or ["it said nothing"]
-        raise RunError(f"netdiffuse {' '.join(words)} failed: {lines[-1]}")
-
-
-def _rule_row(task: Any, rule: str, seed: int, seconds: float) -> Row:
+def _rule_row(task: OneShotTask | SequentialTask, rule: str, seed: int, common: Mapping[str, Any]) -> Row:
     if not isinstance(task, OneShotTask):
         raise InvalidValueError(f"'{rule}' is a rule for one-shot problems; {task.name} is sequential")
     with torch.no_grad():
@@ -196,14 +223,15 @@ def _rule_row(task: Any, rule: str, seed: int, seconds: float) -> Row:
     measure = measure_of(evaluation)
     value = evaluation[measure]
     return {
-        "problem": portable_name(task.name),
+        "problem": common["problem"],
         "method": rule,
         "seed": seed,
         "seconds": 0.0,
         "timesteps": 0,
         "optimality_percent": value,
-        "curve": [[0.0, value], [seconds, value]],
+        "curve": [[0.0, value], [common["budget"]["seconds"], value]],
         "policy": None,
         "settings": {},
         "measure": measure,
+        "problem_args": common["problem_args"],
     }

@@ -4,14 +4,15 @@ import os
 import platform
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from netdiffuse.common import InvalidValueError, UnsupportedError
+from netdiffuse.common import InvalidValueError, UnsupportedError, checks
+from netdiffuse.common.files import check_entries
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,10 @@ class Config:
         device: torch device, or "auto".
         threads: torch's threads; equal runs need an equal number.
         versions: of Python and the packages that decide about numbers.
+        contexts: contexts (or episodes) of the final evaluation; None for as many as the problem's kind has.
+
+    Raises:
+        InvalidValueError: a value of the wrong type, as in a damaged file.
     """
 
     problem: str
@@ -44,6 +49,24 @@ class Config:
     device: str
     threads: int
     versions: dict[str, str] = field(default_factory=dict)
+    contexts: int | None = None
+
+    def __post_init__(self) -> None:
+        words = dict.fromkeys(("problem", "algorithm", "policy", "device"), str)
+        objects = dict.fromkeys(("problem_args", "settings", "budget", "versions"), dict)
+        check_entries(vars(self), {**words, **objects})
+        checks.seed("seed", self.seed)
+        checks.integer("n_envs", self.n_envs)
+        checks.integer("threads", self.threads, maximum=checks.MOST_THREADS)
+        if self.contexts is not None:
+            checks.integer("contexts", self.contexts)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it is written in config.json, which leaves out `contexts` where none were asked for."""
+        values = asdict(self)
+        if self.contexts is None:
+            del values["contexts"]
+        return values
 
 
 def versions() -> dict[str, str]:
@@ -96,7 +119,7 @@ def check_device(device: str) -> str:
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments as JSON can hold them.
+    """Arguments as JSON can hold them; the path of a file that exists becomes absolute, as in `portable_name`.
 
     Raises:
         InvalidValueError: a value that JSON cannot hold.
@@ -104,4 +127,9 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in values.items():
         if not isinstance(value, (str, int, float, bool, list, tuple, dict, type(None))):
             raise InvalidValueError(f"{key}={value!r} cannot be written in config.json: use numbers, text or lists")
-    return dict(values)
+    return {key: os.path.abspath(value) if _is_file(value) else value for key, value in values.items()}
+
+
+def _is_file(value: Any) -> bool:
+    # A word such as "cosine" is no path, whatever files there are here: files of data have an ending.
+    return isinstance(value, str) and Path(value).suffix != "" and os.path.isfile(value)

@@ -24,7 +24,7 @@ MEASURES = {
     "gap_closed_percent": "gap closed from blind to reference (%)",
     "utility_mean": "mean utility",
 }  # and what they are called
-RULE_STREAM = 0x5EED_0000  # flips bits of a seed; within 32 of them, as torch's generator ignores the higher ones
+RULE_STREAM = 0x5EED_0000  # flips bits of a seed, which has 32 of them
 
 
 class Evaluation:
@@ -41,11 +41,12 @@ class Evaluation:
         reference_utility: their utility, shape (n,), or None.
 
     Raises:
-        InvalidValueError: contexts below 1.
+        InvalidValueError: contexts below 1 or above `checks.MOST_SAMPLES`, or a seed outside [0, 2**32).
     """
 
     def __init__(self, problem: Problem, contexts: int = CONTEXTS, seed: int = SEED) -> None:
-        checks.integer("contexts", contexts)
+        checks.integer("contexts", contexts, maximum=checks.MOST_SAMPLES)
+        checks.seed("seed", seed)
         self.problem = problem
         self.seed = seed
         with undisturbed():
@@ -167,6 +168,6 @@ def evaluate(decide: Decide, problem: Problem, *, contexts: int = CONTEXTS, seed
         84.0
 
     Raises:
-        InvalidValueError: contexts below 1.
+        InvalidValueError: as `Evaluation`.
     """
     return Evaluation(problem, contexts, seed)(decide)

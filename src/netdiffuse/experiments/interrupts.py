@@ -9,8 +9,12 @@ from typing import Any
 
 @contextmanager
 def stop_on_interrupt(stop: threading.Event) -> Iterator[None]:
-    """Let the first Ctrl-C set `stop`, and the second interrupt at once."""
-    if threading.current_thread() is not threading.main_thread():
+    """Let the first Ctrl-C set `stop`, and the second interrupt at once.
+
+    Where the process ignores it (a shell's job in the background), that stays so.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before in (signal.SIG_IGN, None):
         yield
         return
 
@@ -18,7 +22,7 @@ def stop_on_interrupt(stop: threading.Event) -> Iterator[None]:
         stop.set()
         signal.signal(signal.SIGINT, before)
 
-    before = signal.signal(signal.SIGINT, handler)
+    signal.signal(signal.SIGINT, handler)
     try:
         yield
     finally:

@@ -10,12 +10,22 @@ from torch import Tensor
 
 from netdiffuse.algorithms import ALGORITHMS
 from netdiffuse.baselines import LEARNERS, RULES, make_learner, n_envs
-from netdiffuse.common import InvalidValueError, NetdiffuseError, UnknownNameError, UnsupportedError
+from netdiffuse.baselines.learners import check_ranges, one_shot_defaults
+from netdiffuse.baselines.settings import RANGES
+from netdiffuse.common import InvalidValueError, NetdiffuseError, UnknownNameError, UnsupportedError, checks
+from netdiffuse.common.errors import out_of_memory
 from netdiffuse.experiments.evaluation import Decide, rule_generator
 from netdiffuse.experiments.settings import Setting, check_settings, settings_of
 from netdiffuse.problems.base import Problem
 
 POLICIES = ("MlpPolicy", "EquivariantPolicy")
+# Of our algorithms, beside what their settings have in common with the learners': they check the rest themselves.
+OWN_RANGES = RANGES | {
+    "critic_learning_rate": (1e-12, 0.1),
+    "denoising_steps": (1, 1000),
+    "n_candidates": (1, 10**4),
+    "action_gradient_steps": (1, 1000),
+}
 
 
 def method_names() -> list[str]:
@@ -52,13 +62,19 @@ def method_settings(name: str) -> list[Setting]:
     settings = settings_of(method_class(name))
     if name in ALGORITHMS:
         return settings
-    tuned = LEARNERS[name].one_shot
+    tuned = one_shot_defaults(name)
     return [dataclasses.replace(s, default=tuned.get(s.name, s.default)) for s in settings]
 
 
 def check_method_settings(name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings, refusing unknown names and values of another type; see `check_settings`."""
-    return check_settings(name, settings, method_settings(name))
+    """Return the settings, refusing unknown names and values of another type or outside their range.
+
+    Raises:
+        UnknownNameError, InvalidValueError: as `check_settings` and `check_ranges`.
+    """
+    checked = check_settings(name, settings, method_settings(name))
+    check_ranges(name, checked, OWN_RANGES if name in ALGORITHMS else RANGES)
+    return checked
 
 
 def check_policy(name: str, policy: str) -> None:
@@ -97,9 +113,11 @@ def make_model(
         return make_learner(name, env, seed=seed, device=device, one_shot=one_shot, **settings)
     except NetdiffuseError:
         raise
-    except AssertionError as error:  # how Stable-Baselines3 refuses spaces and settings
+    except (AssertionError, NotImplementedError) as error:  # how Stable-Baselines3 refuses spaces and settings
         raise UnsupportedError(f"{name} cannot learn here: {error}") from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
+        if out_of_memory(error):
+            raise
         raise InvalidValueError(f"{name} refuses its settings: {error}") from error
 
 
@@ -119,8 +137,10 @@ def rule_decide(name: str, problem: Problem, seed: int) -> Decide:
     """A rule as a function from contexts to decisions.
 
     Raises:
+        InvalidValueError: a seed outside [0, 2**32).
         UnsupportedError: the rule means nothing for this problem.
     """
+    checks.seed("seed", seed)
 
     def decide(contexts: Tensor) -> Tensor:
         return RULES[name].decide(problem, contexts, rule_generator(seed))

@@ -94,6 +94,8 @@ class Monitor(BaseCallback):
         self.model.set_logger(make_logger(self.run_dir, self._rows, self.model.num_timesteps))
         if self._state is not None:
             restore_moment(self.model, self._state)
+            if self._state["progress"].get("budget") != self.budget.as_dict():
+                self._next_evaluation = self._after(self._fraction())  # what is saved is a share of the old budget
         else:
             self._checkpoint()  # so that a run can always be resumed
         self._saved = time.monotonic()
@@ -116,9 +118,10 @@ class Monitor(BaseCallback):
         return True
 
     def finish(self) -> None:
-        """Stop the clock and save; at the end of the budget, after a last evaluation."""
+        """Stop the clock and save, after a last evaluation at the end of the budget, or where there was none."""
         self.clock.stop()
-        if self._fraction() >= 1 and self._evaluated_at != self.model.num_timesteps:
+        due = self._fraction() >= 1 or not self._rows
+        if due and self._evaluated_at != self.model.num_timesteps:
             self._evaluate(self._fraction())
         self._report(self._fraction(), True)
         self._checkpoint()
@@ -127,12 +130,16 @@ class Monitor(BaseCallback):
     def _fraction(self) -> float:
         return self.budget.fraction(self.clock.elapsed, self.model.num_timesteps)
 
+    def _after(self, fraction: float) -> float:
+        """The share of the budget at which the next evaluation after this one is due."""
+        return (math.floor(fraction * self._evaluations) + 1) / self._evaluations
+
     def _evaluate(self, fraction: float) -> None:
         began = time.monotonic()
         with undisturbed():
             self._evaluation = self.score(self.model, baselines=False)
         self._evaluated_at = self.model.num_timesteps
-        self._next_evaluation = (math.floor(fraction * self._evaluations) + 1) / self._evaluations
+        self._next_evaluation = self._after(fraction)
         if self.budget.seconds is not None:  # where evaluations are dear, fewer of them
             spared = (time.monotonic() - began) / EVALUATION_SHARE / self.budget.seconds
             self._next_evaluation = max(self._next_evaluation, fraction + spared)
@@ -157,6 +164,7 @@ class Monitor(BaseCallback):
             "evaluation": self._evaluation,
             "evaluated_at": self._evaluated_at,
             "next_evaluation": self._next_evaluation,
+            "budget": self.budget.as_dict(),
         }
         save_checkpoint(self.run_dir, self.model, progress)
         self._saved = time.monotonic()

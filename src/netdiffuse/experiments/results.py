@@ -1,6 +1,5 @@
 """What a comparison found: results.json as a table and as figures."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from netdiffuse.common import RunError, mean_interval
-from netdiffuse.common.files import read_json
+from netdiffuse.common import InvalidValueError, RunError, mean_interval
+from netdiffuse.common.files import check_entries, read_json
 from netdiffuse.experiments import methods as known
 from netdiffuse.experiments.evaluation import MEASURES
 from netdiffuse.experiments.figures.comparison import comparison_figure
@@ -20,6 +19,13 @@ from netdiffuse.experiments.run import FIGURES
 RESULTS = "results.json"
 TARGETS = (95.0, 99.0, 99.9)  # percent of the reference
 Row = dict[str, Any]
+_ROW_TYPES: dict[str, type | tuple[type, ...]] = {
+    "problem": str,
+    "method": str,
+    "seed": int,
+    "optimality_percent": (int, float),
+    "curve": list,
+}
 
 
 @dataclass(frozen=True)
@@ -72,19 +78,44 @@ def time_to(curve: Sequence[Sequence[float]], target: float) -> float | None:
     return next((float(seconds) for seconds, value in curve if value >= target), None)
 
 
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a comparison's results.json, one or more.
+
+    Args:
+        path: the comparison's folder.
+
+    Raises:
+        RunError: results.json is missing or damaged.
+    """
+    try:
+        rows = read_json(path / RESULTS)
+        if not isinstance(rows, list) or not rows:
+            raise InvalidValueError("it must hold a list of rows")
+        for row in rows:
+            check_entries(row, _ROW_TYPES)
+            if measure_in([row]) not in MEASURES:
+                raise InvalidValueError(f"its measure {row['measure']!r} is none of {', '.join(MEASURES)}")
+            if not all(_is_point(point) for point in row["curve"]):
+                raise InvalidValueError("a curve must hold pairs of seconds and value")
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path / RESULTS} is missing or damaged: {error}") from error
+    return rows
+
+
+def _is_point(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(number, (int, float)) for number in value)
+
+
 def plot_comparison(path: Path) -> list[Path]:
     """Draw a comparison's figures from its results.json, and return their paths.
 
     Raises:
         RunError: results.json is missing or damaged.
     """
-    try:
-        rows: list[Row] = read_json(path / RESULTS)
-        problem = rows[0]["problem"]
-        measure = measure_in(rows)
-        label = MEASURES[measure]
-    except (OSError, json.JSONDecodeError, LookupError, TypeError) as error:
-        raise RunError(f"{path / RESULTS} is missing or damaged: {error}") from error
+    rows = read_rows(path)
+    problem = rows[0]["problem"]
+    measure = measure_in(rows)
+    label = MEASURES[measure]
     curves: dict[str, list[Curve]] = {}
     rules: dict[str, float] = {}
     for row in rows:

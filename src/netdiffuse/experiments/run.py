@@ -1,35 +1,46 @@
 """A run: a folder that holds all that is needed to repeat, resume, judge and use one training."""
 
-import json
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import cloudpickle
 import pandas as pd
 import torch
+from pandas.api.types import is_numeric_dtype
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor
 
 from netdiffuse.algorithms.common.diffusion_algorithm import DiffusionAlgorithm
-from netdiffuse.common import RunError, UnsupportedError
-from netdiffuse.common.files import atomic_path, read_json, write_json
+from netdiffuse.common import InvalidValueError, RunError, UnsupportedError
+from netdiffuse.common.files import atomic_path, check_entries, locked, read_json, write_json
 from netdiffuse.experiments.budget import Budget
 from netdiffuse.experiments.checkpoints import checkpoint_dir, load_model
-from netdiffuse.experiments.config import Config
-from netdiffuse.experiments.evaluation import SEED
+from netdiffuse.experiments.config import Config, check_device
+from netdiffuse.experiments.evaluation import MEASURES, SEED
 from netdiffuse.experiments.policies import LearnedPolicy
 from netdiffuse.experiments.tasks import OneShotTask, SequentialTask, make_task
 from netdiffuse.problems.base import Problem
 
-CONFIG, SUMMARY, PROGRESS, FIGURES, OWN_PROBLEM = (
+CONFIG, SUMMARY, PROGRESS, FIGURES, OWN_PROBLEM, LOCK = (
     "config.json",
     "summary.json",
     "progress.csv",
     "figures",
     "problem.pkl",
+    ".lock",
 )
+_SUMMARY_TYPES: dict[str, type | tuple[type, ...]] = {
+    "problem": str,
+    "algorithm": str,
+    "seed": int,
+    "timesteps": int,
+    "train_seconds": (int, float),
+    "evaluation": dict,
+}
 
 
 class Run:
@@ -57,7 +68,7 @@ class Run:
         try:
             self.config = Config(**read_json(self.path / CONFIG))
             self.budget = Budget(**self.config.budget)
-        except (json.JSONDecodeError, UnicodeDecodeError, TypeError, ValueError) as error:
+        except (TypeError, ValueError) as error:
             raise RunError(f"{self.path / CONFIG} is damaged: {error}") from error
 
     @classmethod
@@ -65,7 +76,7 @@ class Run:
         """Make the folder of a run that has not begun.
 
         Args:
-            path: a folder that does not exist or is empty.
+            path: a folder that does not exist or is empty, but for what a killed process left of this.
             config: what is asked for.
             problem: an object of one's own, which is pickled beside the config.
 
@@ -74,6 +85,8 @@ class Run:
             UnsupportedError: the object cannot be pickled.
         """
         refuse_occupied(path)
+        for leftover in _leftovers(path):
+            leftover.unlink()
         if problem is not None:
             try:
                 pickled = cloudpickle.dumps(problem)
@@ -81,8 +94,22 @@ class Run:
                 raise UnsupportedError(f"{config.problem} cannot be pickled into the run: {error}") from error
             with atomic_path(path / OWN_PROBLEM) as temporary:
                 temporary.write_bytes(pickled)
-        write_json(path / CONFIG, asdict(config))
+        write_json(path / CONFIG, config.as_dict())
         return cls(path, problem)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep the folder from other trainings for the length of a block.
+
+        Raises:
+            RunError: there is one.
+        """
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self.path / LOCK))
+            except BlockingIOError as error:
+                raise RunError(f"{self.path} is being trained by another process") from error
+            yield
 
     @cached_property
     def task(self) -> OneShotTask | SequentialTask:
@@ -93,7 +120,15 @@ class Run:
         if pickled.is_file():
             try:
                 return OneShotTask(self.config.problem, cloudpickle.loads(pickled.read_bytes()))
-            except (ImportError, AttributeError, EOFError, cloudpickle.pickle.UnpicklingError) as error:
+            except (
+                ImportError,
+                AttributeError,
+                EOFError,
+                TypeError,
+                ValueError,
+                LookupError,
+                UnpicklingError,
+            ) as error:
                 raise RunError(
                     f"{self.config.problem} cannot be loaded again ({error}): use load(run_dir, problem=...)"
                 ) from error
@@ -116,11 +151,13 @@ class Run:
 
         Raises:
             RunError: there is no checkpoint, or it is damaged.
+            UnsupportedError: the run's device cannot be used here.
         """
         from netdiffuse.experiments.methods import method_class
 
+        device = check_device(self.config.device)
         _ = self.task  # imports the user's file, where classes that the model holds may be written
-        model = load_model(checkpoint_dir(self.path), method_class(self.config.algorithm), device=self.config.device)
+        model = load_model(checkpoint_dir(self.path), method_class(self.config.algorithm), device=device)
         if isinstance(model, DiffusionAlgorithm) and isinstance(self.task, OneShotTask):
             if model.observation_space.shape != self.problem.context_shape:
                 return model.transfer(self.problem)  # a problem of another size, given to load
@@ -156,8 +193,8 @@ class Run:
         if not path.is_file():
             return None
         try:
-            return dict(read_json(path))
-        except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
+            return _checked_summary(read_json(path))
+        except ValueError as error:
             raise RunError(f"{path} is damaged: {error}") from error
 
     @property
@@ -168,25 +205,52 @@ class Run:
 
     @property
     def curve(self) -> pd.DataFrame:
-        """Evaluations during training: `seconds`, `timesteps` and the measures of an evaluation."""
+        """Evaluations during training: `seconds`, `timesteps` and the measures of an evaluation.
+
+        Raises:
+            RunError: the file is missing or damaged.
+        """
         path = self.path / PROGRESS
         if not path.is_file():
             raise RunError(f"{self.path} has no {PROGRESS}: training has not begun")
-        table = pd.read_csv(path)
-        names = {"time/train_seconds": "seconds", "time/total_timesteps": "timesteps"}
-        table.columns = [names.get(column, column.removeprefix("eval/")) for column in map(str, table.columns)]
+        try:
+            table = pd.read_csv(path)
+            names = {"time/train_seconds": "seconds", "time/total_timesteps": "timesteps"}
+            table.columns = [names.get(column, column.removeprefix("eval/")) for column in map(str, table.columns)]
+            numbers = {column for column in table if is_numeric_dtype(table[column])}
+            if table.empty or not {"seconds", "timesteps"} <= numbers or numbers.isdisjoint(MEASURES):
+                raise InvalidValueError("it has no rows of seconds, timesteps and a measure")
+        except ValueError as error:
+            raise RunError(f"{path} is damaged: {error}") from error
         return table[[column for column in table.columns if "/" not in column]]
 
 
+def _checked_summary(value: object) -> dict[str, Any]:
+    """Refuse what is no summary with an `InvalidValueError`."""
+    summary = check_entries(value, _SUMMARY_TYPES)
+    evaluation = check_entries(summary["evaluation"], {"baselines": dict})
+    measure = next((name for name in MEASURES if evaluation.get(name) is not None), None)
+    if measure is None:
+        raise InvalidValueError(f"'evaluation' has none of {', '.join(MEASURES)}")
+    check_entries(evaluation, {measure: (int, float)})
+    check_entries(evaluation["baselines"], dict.fromkeys(evaluation["baselines"], (int, float)))
+    return summary
+
+
+def _leftovers(path: Path) -> list[Path]:
+    """What a training has left that was killed before its config.json was whole, where there is none."""
+    return [p for pattern in (".config-*.json", ".problem-*.pkl", OWN_PROBLEM) for p in path.glob(pattern)]
+
+
 def refuse_occupied(path: Path) -> None:
-    """Refuse to train into a folder that holds something.
+    """Refuse to train into a folder that holds something, but for what a killed process left of `Run.create`.
 
     Raises:
         RunError: there is something in the folder, or it is a file.
     """
     if (path / CONFIG).exists():
         raise RunError(f"{path} already holds a run: go on with --resume {path}, or choose another --out")
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and (not path.is_dir() or set(path.iterdir()) - set(_leftovers(path))):
         raise RunError(f"{path} already exists and is not empty: choose another --out")
 
 

@@ -22,10 +22,15 @@ def examine(seconds: float = 5.0) -> dict[str, Any]:
 
     Args:
         seconds: of training in the self-test.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C stopped the training, which alone would end as if all were well.
     """
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         run = train("power-allocation", ALGORITHM, seconds=seconds, out=Path(folder) / "run", contexts=2000)
+        if not run.finished:
+            raise KeyboardInterrupt
         evaluation = (run.summary or {})["evaluation"]
     return {
         "versions": versions(),

@@ -11,7 +11,7 @@ from typing import Any, Literal, Union
 import docstring_parser
 import typeguard
 
-from netdiffuse.common import InvalidValueError, UnknownNameError
+from netdiffuse.common import InvalidValueError, UnknownNameError, checks
 
 # What a run provides itself: these are flags of their own, not settings.
 PROVIDED = frozenset(
@@ -92,7 +92,7 @@ def parse_assignments(pairs: Iterable[str], flag: str = "--set") -> dict[str, An
     """Read `key=value` words: numbers, true, false, none, Python lists and tuples, otherwise text.
 
     Raises:
-        InvalidValueError: a word without `=` or a key, or a key given twice.
+        InvalidValueError: a word without `=` or a key, a key given twice, or a number that is not finite.
     """
     values: dict[str, Any] = {}
     for pair in pairs:
@@ -103,6 +103,7 @@ def parse_assignments(pairs: Iterable[str], flag: str = "--set") -> dict[str, An
         if key in values:
             raise InvalidValueError(f"{flag} {key} is given twice")
         values[key] = _parse(text.strip())
+        checks.finite_inside(f"{flag} {key}", values[key])  # 1e999 is infinite
     return values
 
 
@@ -112,7 +113,7 @@ def _parse(text: str) -> Any:
         return words[text.lower()]
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # all that a strange text may bring up
         return text
 
 

@@ -15,11 +15,13 @@ from netdiffuse.common import UnknownNameError, UnsupportedError, checks
 from netdiffuse.experiments.evaluation import CONTEXTS, SEED, Evaluation
 from netdiffuse.experiments.policies import LearnedPolicy, undisturbed
 from netdiffuse.problems.base import Problem
+from netdiffuse.problems.contract import check_contract
 from netdiffuse.problems.registry import PRESETS, make_problem
 from netdiffuse.problems.vecenv import ProblemVecEnv
 from netdiffuse.registration import ENVIRONMENTS
 
 PARALLEL = 10  # evaluation episodes at a time
+MOST_SEQUENTIAL_ENVS = 4096  # each is an object of its own
 Score = Callable[..., dict[str, Any]]
 
 
@@ -50,7 +52,11 @@ class Task(Protocol):
 
 
 class OneShotTask:
-    """A `Problem`."""
+    """A `Problem`.
+
+    Raises:
+        InvalidValueError: the problem breaks its contract; see `check_contract`.
+    """
 
     one_shot = True
     samples = CONTEXTS
@@ -60,12 +66,15 @@ class OneShotTask:
     def __init__(self, name: str, problem: Problem) -> None:
         self.name = name
         self.problem = problem
+        with undisturbed():
+            check_contract(problem)
         preset = PRESETS.get(name)
         by_structure = "MlpPolicy" if problem.structure == "vector" else "EquivariantPolicy"
         self.policy = preset.policy if preset else by_structure
 
     def training_env(self, n_envs: int, seed: int) -> VecEnv:
         """One batched environment with a generator of its own."""
+        checks.integer("n_envs", n_envs, maximum=checks.MOST_ENVS)
         return ProblemVecEnv(self.problem, n_envs, seed)
 
     def score(self, samples: int, seed: int) -> Score:
@@ -79,7 +88,11 @@ class OneShotTask:
 
 
 class SequentialTask:
-    """A Gymnasium environment by its id."""
+    """A Gymnasium environment by its id, which is made and stepped once to see that it works with its arguments.
+
+    Raises:
+        UnsupportedError: it does not.
+    """
 
     one_shot = False
     samples = 20
@@ -91,19 +104,30 @@ class SequentialTask:
         self.name = name
         self.arguments = dict(arguments)
         try:
-            gymnasium.make(name, **self.arguments).close()
-        except TypeError as error:
-            raise UnsupportedError(f"environment '{name}' refuses its arguments: {error}") from error
-        except gymnasium.error.DependencyNotInstalled as error:
+            with undisturbed():
+                env = gymnasium.make(name, **self.arguments)
+                env.reset(seed=0)
+                env.action_space.seed(0)
+                env.step(env.action_space.sample())
+                env.close()
+        except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
             raise UnsupportedError(f"environment '{name}' needs more packages: {error}") from error
+        except gymnasium.error.Error as error:
+            raise UnsupportedError(f"environment '{name}' cannot be made: {error}") from error
+        except Exception as error:
+            if not self.arguments:  # an error in the environment itself is its author's to see
+                raise
+            raise UnsupportedError(f"environment '{name}' refuses its arguments {arguments}: {error}") from error
 
     def training_env(self, n_envs: int, seed: int) -> VecEnv:
         """Environments that are stepped one after another."""
+        checks.integer("n_envs", n_envs, maximum=MOST_SEQUENTIAL_ENVS)
         return make_vec_env(self.name, n_envs, seed=seed, env_kwargs=self.arguments)
 
     def score(self, samples: int, seed: int) -> Score:
         """Score a model by `samples` episodes, which start in the same states each time."""
-        checks.integer("episodes", samples)
+        checks.integer("episodes", samples, maximum=checks.MOST_SAMPLES)
+        checks.seed("seed", seed)
 
         def returns(model: Any) -> list[float]:
             with undisturbed():
@@ -139,14 +163,14 @@ def make_task(problem: str | Problem, arguments: Mapping[str, Any] | None = None
 
     Raises:
         UnknownNameError: nothing has this name.
-        InvalidValueError: arguments that the problem does not take.
+        InvalidValueError: arguments that the problem does not take, or a problem that breaks its contract.
         UnsupportedError: an environment that cannot be made.
     """
     arguments = dict(arguments or {})
     if isinstance(problem, Problem):
         return OneShotTask(type(problem).__name__, problem)
     own = re.fullmatch(r"netdiffuse/(\w+)-v\d+", problem)
-    if own:
+    if own and problem in gymnasium.registry:  # no version but those that are
         problem = ENVIRONMENTS.get(own[1], problem)
     if problem in PRESETS or (":" in problem and not re.search(r"-v\d+$", problem)):
         return OneShotTask(problem, make_problem(problem, **arguments))

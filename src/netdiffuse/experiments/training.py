@@ -2,8 +2,8 @@
 
 import dataclasses
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 
-from netdiffuse.common import InvalidValueError, checks
+from netdiffuse.common import InvalidValueError, UnsupportedError, checks
 from netdiffuse.common.files import write_json
 from netdiffuse.experiments import methods
 from netdiffuse.experiments.budget import UNLIMITED, Budget, TimeBudget, release
@@ -28,8 +28,9 @@ from netdiffuse.experiments.config import Config, check_device, default_out, pla
 from netdiffuse.experiments.evaluation import SEED
 from netdiffuse.experiments.interrupts import stop_on_interrupt
 from netdiffuse.experiments.monitor import Monitor, Report, TrainingStopped
+from netdiffuse.experiments.policies import undisturbed
 from netdiffuse.experiments.run import CONFIG, SUMMARY, Run, refuse_occupied
-from netdiffuse.experiments.tasks import OneShotTask, SequentialTask, make_task
+from netdiffuse.experiments.tasks import OneShotTask, Score, SequentialTask, make_task
 from netdiffuse.problems.base import Problem
 
 TRAINING_SCORE_SEED = SEED + 1  # other contexts than those of the final evaluation
@@ -71,7 +72,7 @@ def train(
         policy: "MlpPolicy" or "EquivariantPolicy"; by default what suits the problem.
         n_envs: contexts a vector step; by default what suits the algorithm.
         device: torch device, "auto" for a GPU where there is one.
-        threads: torch's threads; by default as they are.
+        threads: torch's threads while it trains; by default as they are.
         checkpoint_seconds: wall-clock seconds between checkpoints.
         contexts: contexts (or episodes) of the final evaluation.
         stop: set from another thread, stops the training like Ctrl-C.
@@ -80,13 +81,13 @@ def train(
     Raises:
         UnknownNameError: an unknown problem, algorithm or setting.
         InvalidValueError: a value outside its range.
-        UnsupportedError: an algorithm that cannot learn this problem.
+        UnsupportedError: an algorithm that cannot learn this problem, or a setting that cannot be resumed.
         RunError: the folder is not empty.
     """
     budget = Budget(30.0 if seconds is None and timesteps is None else seconds, timesteps)
-    checks.integer("seed", seed, minimum=0)
-    if threads is not None:
-        torch.set_num_threads(checks.integer("threads", threads))
+    checks.seed("seed", seed)
+    most = checks.MOST_THREADS
+    threads = torch.get_num_threads() if threads is None else checks.integer("threads", threads, maximum=most)
     methods.check_trainable(algorithm)
     task = make_task(problem, problem_args)
     if policy is not None:
@@ -101,16 +102,19 @@ def train(
         budget=budget.as_dict(),
         n_envs=methods.default_n_envs(algorithm, task.one_shot) if n_envs is None else checks.integer("n_envs", n_envs),
         device=check_device(device),
-        threads=torch.get_num_threads(),
+        threads=threads,
         versions=versions(),
+        contexts=contexts,
     )
     path = default_out(config) if out is None else Path(out)
     refuse_occupied(path)
-    if contexts is not None:
-        checks.integer("contexts", contexts)
-    model = _make_model(config, task)  # before the folder is made: it may refuse its settings
-    run = Run.create(path, config, problem if isinstance(problem, Problem) else None)
-    return _fit(run, task, model, None, checkpoint_seconds, contexts, stop, report)
+    with _torch_threads(threads):
+        # Before the folder is made, as both may refuse: the model its settings, the evaluation its contexts.
+        model = _make_model(config, task)
+        final = _final_score(config, task)
+        run = Run.create(path, config, problem if isinstance(problem, Problem) else None)
+        with run.locked():
+            return _fit(run, task, model, None, final, checkpoint_seconds, stop, report)
 
 
 def resume(
@@ -132,41 +136,99 @@ def resume(
         timesteps: likewise in timesteps.
         problem: the problem, for a run on an object of one's own whose class is not importable here.
         checkpoint_seconds: as in `train`.
-        contexts: as in `train`.
+        contexts: as in `train`; by default as many as the run was asked for.
         stop: as in `train`.
         report: as in `train`.
 
     Raises:
-        RunError: the folder is missing, is no run, or its checkpoint is damaged.
-        InvalidValueError: a budget that the run has already used.
+        RunError: the folder is missing, is no run, is being trained, or its checkpoint is damaged.
+        InvalidValueError: a budget that the run has already used, or contexts below 1.
+        UnsupportedError: the run's device cannot be used here.
     """
     run = Run(run_dir, problem)
+    config = run.config if contexts is None else dataclasses.replace(run.config, contexts=contexts)
+    check_device(config.device)
+    new_budget = None if seconds is None and timesteps is None else Budget(seconds, timesteps)
+    with run.locked(), _torch_threads(config.threads):
+        task = run.task
+        model, state = _load(run, task)
+        if new_budget is not None:
+            done = state["progress"]["elapsed"] if state else 0.0
+            if new_budget.fraction(done, model.num_timesteps) >= 1:
+                raise InvalidValueError(
+                    f"{run.path} has already used {done:.1f} s and {model.num_timesteps} timesteps: ask for more"
+                )
+            config = dataclasses.replace(config, budget=new_budget.as_dict())
+        elif run.finished:
+            raise InvalidValueError(f"{run.path} is finished: give --seconds or --timesteps beyond its budget to go on")
+        final = _final_score(config, task)
+        if config != run.config:
+            write_json(run.path / CONFIG, config.as_dict())
+            run = Run(run_dir, problem)
+        return _fit(run, task, model, state, final, checkpoint_seconds, stop, report)
+
+
+def check_resumable(settings: Mapping[str, Any]) -> None:
+    """Refuse settings with which a resumed run would not equal an uninterrupted one.
+
+    Raises:
+        UnsupportedError: one of them is `use_sde`.
+    """
+    if settings.get("use_sde"):
+        raise UnsupportedError(
+            "use_sde=True is not supported: Stable-Baselines3 draws its noise before a rollout begins and does not "
+            "save it, so that the run could not be resumed as if it had never stopped"
+        )
+
+
+def _make_model(config: Config, task: OneShotTask | SequentialTask) -> BaseAlgorithm:
+    """The model of a run that has not begun, in environments of its own.
+
+    Raises:
+        UnsupportedError, InvalidValueError: the method cannot learn this, or refuses its settings.
+    """
+    check_resumable(config.settings)
+    return methods.make_model(
+        config.algorithm,
+        task.training_env(config.n_envs, config.seed),
+        policy=config.policy,
+        seed=config.seed,
+        device=config.device,
+        settings=config.settings,
+        one_shot=task.one_shot,
+    )
+
+
+def _load(run: Run, task: OneShotTask | SequentialTask) -> tuple[BaseAlgorithm, dict[str, Any] | None]:
+    """The model of a run and what its last checkpoint remembers; None where it was stopped before the first one."""
     config = run.config
-    torch.set_num_threads(config.threads)
-    task = run.task
-    if not any((run.path / name).is_dir() for name in (CURRENT, PREVIOUS)):  # stopped before it began
-        state, model = None, _make_model(config, task)
-    else:
-        checkpoint = checkpoint_dir(run.path)
-        state = load_state(checkpoint)
-        env = task.training_env(config.n_envs, config.seed)
-        model = load_model(checkpoint, methods.method_class(config.algorithm), env, config.device)
-        restore_buffer(checkpoint, model, state)
-        if isinstance(task, SequentialTask):
-            model._last_obs = None  # Gymnasium cannot save an environment: new episodes begin
-    if seconds is not None or timesteps is not None:
-        budget = Budget(seconds, timesteps)
-        done = state["progress"]["elapsed"] if state else 0.0
-        if budget.fraction(done, model.num_timesteps) >= 1:
-            raise InvalidValueError(
-                f"{run.path} has already used {done:.1f} s and {model.num_timesteps} timesteps: ask for more"
-            )
-        config = dataclasses.replace(config, budget=budget.as_dict())
-        write_json(run.path / CONFIG, asdict(config))
-        run = Run(run_dir, problem)
-    elif run.finished:
-        raise InvalidValueError(f"{run.path} is finished: give --seconds or --timesteps beyond its budget to go on")
-    return _fit(run, task, model, state, checkpoint_seconds, contexts, stop, report)
+    if not any((run.path / name).is_dir() for name in (CURRENT, PREVIOUS)):
+        return _make_model(config, task), None
+    checkpoint = checkpoint_dir(run.path)
+    state = load_state(checkpoint)
+    env = task.training_env(config.n_envs, config.seed)
+    model = load_model(checkpoint, methods.method_class(config.algorithm), env, config.device)
+    restore_buffer(checkpoint, model, state)
+    if isinstance(task, SequentialTask):
+        model._last_obs = None  # Gymnasium cannot save an environment: new episodes begin
+    return model, state
+
+
+def _final_score(config: Config, task: OneShotTask | SequentialTask) -> Score:
+    """The final evaluation, made before the training: what cannot be made is to be known then."""
+    with undisturbed():
+        return task.score(task.samples if config.contexts is None else config.contexts, SEED)
+
+
+@contextmanager
+def _torch_threads(threads: int) -> Iterator[None]:
+    """Give torch this many threads for the length of a block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _fit(
@@ -174,8 +236,8 @@ def _fit(
     task: OneShotTask | SequentialTask,
     model: BaseAlgorithm,
     state: dict[str, Any] | None,
+    final: Score,
     checkpoint_seconds: float,
-    contexts: int | None,
     stop: threading.Event | None,
     report: Callable[[Report], None] | None,
 ) -> Run:
@@ -214,26 +276,13 @@ def _fit(
             clock.stop()
             release(model)
         monitor.finish()
-        samples = task.samples if contexts is None else contexts
         summary = {
             "problem": run.config.problem,
             "algorithm": run.config.algorithm,
             "seed": run.config.seed,
             "timesteps": model.num_timesteps,
             "train_seconds": clock.elapsed,
-            "evaluation": task.score(samples, SEED)(model),
+            "evaluation": final(model),
         }
         write_json(run.path / SUMMARY, summary)
     return run
-
-
-def _make_model(config: Config, task: OneShotTask | SequentialTask) -> BaseAlgorithm:
-    return methods.make_model(
-        config.algorithm,
-        task.training_env(config.n_envs, config.seed),
-        policy=config.policy,
-        seed=config.seed,
-        device=config.device,
-        settings=config.settings,
-        one_shot=task.one_shot,
-    )

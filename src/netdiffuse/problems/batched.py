@@ -25,10 +25,12 @@ class BatchedEnv(VectorEnv[Array, Array, Array]):
 
     Attributes:
         discount: the discount factor that its problem is posed with.
+        reference_rule: name of the rule whose return others are given as a percentage of, or None.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # type: ignore[misc]
     discount: ClassVar[float] = 0.99
+    reference_rule: ClassVar[str | None] = None
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:

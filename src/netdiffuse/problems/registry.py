@@ -146,8 +146,10 @@ def _load_file(name: str, path: Path) -> Any:
     sys.modules[module_name] = module  # dataclasses and pickle look classes up by their module's name
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException as error:
         del sys.modules[module_name]
+        if isinstance(error, SyntaxError):
+            raise _bad_syntax(name, error) from error
         raise
     return module
 
@@ -155,8 +157,14 @@ def _load_file(name: str, path: Path) -> Any:
 def _import_module(name: str, module: str) -> Any:
     try:
         return importlib.import_module(module)
+    except SyntaxError as error:
+        raise _bad_syntax(name, error) from error
     except (ModuleNotFoundError, ValueError, TypeError) as error:
         # a module missing *inside* the user's own is their error to see, not a wrong name
         if isinstance(error, ModuleNotFoundError) and not f"{module}.".startswith(f"{error.name}."):
             raise
         raise InvalidValueError(f"problem '{name}': there is no module '{module}' to import") from error
+
+
+def _bad_syntax(name: str, error: SyntaxError) -> InvalidValueError:
+    return InvalidValueError(f"problem '{name}' is not Python: {error.filename}, line {error.lineno}: {error.msg}")

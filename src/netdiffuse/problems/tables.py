@@ -1,15 +1,16 @@
 """Files of contexts and decisions, CSV or Parquet, in parts; every mistake is named by its place."""
 
 import csv
+import io
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from netdiffuse.common import DataFileError, InvalidValueError, MissingExtraError
@@ -18,6 +19,16 @@ from netdiffuse.problems.base import Problem
 
 ROWS = 8192  # in a part
 SUFFIXES = (".csv", ".parquet")
+SHOWN = 40  # characters of a cell in a message
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some rows of a file: their cells, where each is in the file, and the share of the file that has been read."""
+
+    cells: pd.DataFrame
+    places: Sequence[int]
+    fraction: float
 
 
 def decide_file(
@@ -27,7 +38,7 @@ def decide_file(
     decide: Callable[[Tensor], Tensor],
     *,
     overwrite: bool = False,
-    report: Callable[[int], None] | None = None,
+    report: Callable[[int, float], None] | None = None,
 ) -> int:
     """Decide for every context of a file, and write the decisions in the same order, whole or not at all.
 
@@ -37,32 +48,32 @@ def decide_file(
         problem: names, shapes and ranges.
         decide: contexts to decisions.
         overwrite: whether `target` may exist.
-        report: called with the number of rows decided so far.
+        report: called with the number of rows decided so far, and the share of `source` that these are.
 
     Returns:
         The number of rows.
 
     Raises:
-        DataFileError: a file that cannot be used; the message names the line and the column.
+        DataFileError: a file that cannot be used; the message names the line (of Parquet, the row) and the column.
         MissingExtraError: a Parquet file, without pyarrow.
     """
-    for path in (source, target):
-        if path.suffix not in SUFFIXES:
-            raise DataFileError(f"{path}: the name must end in {' or '.join(SUFFIXES)}")
-    if not source.is_file():
-        raise DataFileError(f"{source}: there is no such file")
+    _check_name(target)
+    _check_source(source)
     if target.exists() and target.resolve() == source.resolve():
         raise DataFileError(f"{target}: decisions cannot replace their own contexts")
-    if target.is_dir() or (target.exists() and not overwrite):
+    if target.is_dir():
+        raise DataFileError(f"{target} is a folder: choose another --out")
+    if target.exists() and not overwrite:
         raise DataFileError(f"{target} exists already: choose another --out, or add --overwrite")
     done = 0
     with atomic_path(target) as temporary, _writer(temporary, problem.decision_names) as write:
-        for contexts in read_contexts(source, problem):
+        for part in _parts(source, problem.context_names):
+            contexts = _contexts(source, part, problem)
             decisions = decide(contexts).reshape(len(contexts), -1)
             write(pd.DataFrame(decisions.numpy(), columns=problem.decision_names))
             done += len(contexts)
             if report is not None:
-                report(done)
+                report(done, part.fraction)
         if done == 0:
             raise DataFileError(f"{source} has a header but no rows")
     return done
@@ -74,9 +85,9 @@ def read_contexts(path: Path, problem: Problem) -> Iterator[Tensor]:
     Raises:
         DataFileError: a bad header, or a bad entry, named by its line and column.
     """
-    for first, numbers in _numbers(path, problem.context_names):
-        contexts = torch.as_tensor(numbers, dtype=torch.float32).reshape(-1, *problem.context_shape)
-        yield _in_range(path, first, contexts, problem)
+    _check_source(path)
+    for part in _parts(path, problem.context_names):
+        yield _contexts(path, part, problem)
 
 
 def read_expert(path: Path, problem: Problem) -> tuple[Tensor, Tensor]:
@@ -88,43 +99,62 @@ def read_expert(path: Path, problem: Problem) -> tuple[Tensor, Tensor]:
     Raises:
         DataFileError: a bad header or entry, or a decision that is not allowed, named by its line.
     """
-    if path.suffix not in SUFFIXES:
-        raise DataFileError(f"{path}: the name must end in {' or '.join(SUFFIXES)}")
-    if not path.is_file():
-        raise DataFileError(f"{path}: there is no such file")
-    entries = len(problem.context_names)
+    _check_source(path)
     contexts, decisions = [], []
-    for first, numbers in _numbers(path, [*problem.context_names, *problem.decision_names]):
-        values = torch.as_tensor(numbers, dtype=torch.float32)
-        contexts.append(_in_range(path, first, values[:, :entries].reshape(-1, *problem.context_shape), problem))
-        taken = values[:, entries:].reshape(-1, *problem.decision_shape)
+    for part in _parts(path, [*problem.context_names, *problem.decision_names]):
+        contexts.append(_contexts(path, part, problem))
+        taken = _numbers(path, part, problem.decision_names).reshape(-1, *problem.decision_shape)
         refused = (~problem.feasible.contains(taken, tolerance=1e-3)).nonzero()
         if len(refused):
-            raise DataFileError(f"{path}, line {first + int(refused[0])}: the decision is not in {problem.feasible!r}")
+            place = _place(path, part.places[int(refused[0])])
+            raise DataFileError(f"{place}: the decision is not in {problem.feasible!r}")
         decisions.append(taken)
     if not contexts:
         raise DataFileError(f"{path} has a header but no rows")
     return torch.cat(contexts), torch.cat(decisions)
 
 
-def _numbers(path: Path, names: list[str]) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    """Read the named columns in parts: the line of the first row (the header is line 1), and finite numbers."""
-    first = 2
-    for part in _parts(path, names):
-        numbers = part[names].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64, copy=True)
-        bad = np.argwhere(~np.isfinite(numbers))
-        if len(bad):
-            row, column = bad[0]
-            value: Any = part[names].iat[row, column]
-            found = "an empty cell" if pd.isna(value) or not str(value).strip() else f"'{value}'"
-            raise DataFileError(
-                f"{path}, line {first + row}, column {names[column]}: expected a finite number, found {found}"
-            )
-        yield first, numbers
-        first += len(part)
+def _check_name(path: Path) -> None:
+    if path.suffix.lower() not in SUFFIXES:
+        raise DataFileError(f"{path}: the name must end in {' or '.join(SUFFIXES)}")
 
 
-def _in_range(path: Path, first: int, contexts: Tensor, problem: Problem) -> Tensor:
+def _check_source(path: Path) -> None:
+    _check_name(path)
+    if not path.is_file():
+        raise DataFileError(f"{path}: there is no such file")
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() == ".parquet"
+
+
+def _place(path: Path, number: int) -> str:
+    return f"{path}, {'row' if _is_parquet(path) else 'line'} {number}"
+
+
+def _shown(text: str) -> str:
+    """A cell in a message: quoted, in one line, and cut where it is long."""
+    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters)")
+
+
+def _numbers(path: Path, part: _Part, names: list[str]) -> Tensor:
+    """The named columns of a part as finite numbers, shape (n, names)."""
+    cells = part.cells[names]
+    numbers = cells.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64, copy=True)
+    bad = np.argwhere(~np.isfinite(numbers))
+    if len(bad):
+        row, column = bad[0]
+        value: Any = cells.iat[row, column]
+        found = "an empty cell" if pd.isna(value) or not str(value).strip() else _shown(str(value))
+        place = _place(path, part.places[row])
+        raise DataFileError(f"{place}, column {names[column]}: expected a finite number, found {found}")
+    return torch.as_tensor(numbers, dtype=torch.float32)
+
+
+def _contexts(path: Path, part: _Part, problem: Problem) -> Tensor:
+    """The contexts of a part, shape (n, *context_shape), each as the problem allows it."""
+    contexts = _numbers(path, part, problem.context_names).reshape(-1, *problem.context_shape)
     try:
         return problem.check_contexts(contexts)
     except InvalidValueError:
@@ -133,44 +163,80 @@ def _in_range(path: Path, first: int, contexts: Tensor, problem: Problem) -> Ten
                 problem.check_contexts(contexts[row : row + 1])
             except InvalidValueError as error:
                 reason = str(error).removeprefix("row 0, ")
-                raise DataFileError(f"{path}, line {first + row}, column {reason}") from error
+                raise DataFileError(f"{_place(path, part.places[row])}, column {reason}") from error
         raise
 
 
-def _parts(path: Path, names: Sequence[str]) -> Iterator[pd.DataFrame]:
-    if path.suffix == ".parquet":
-        parquet = _parquet(path)
-        try:
-            file = parquet.ParquetFile(path)
-        except (OSError, ValueError) as error:
-            raise DataFileError(f"{path} is not a Parquet file: {error}") from error
-        _check_header(path, file.schema_arrow.names, names)
-        for batch in file.iter_batches(ROWS):
-            yield batch.to_pandas()
-        return
+def _parts(path: Path, names: Sequence[str]) -> Iterator[_Part]:
+    return _parquet_parts(path, names) if _is_parquet(path) else _csv_parts(path, names)
+
+
+def _parquet_parts(path: Path, names: Sequence[str]) -> Iterator[_Part]:
+    parquet = _parquet(path)
     try:
-        with open(path, newline="", encoding="utf-8-sig") as text:
+        file = parquet.ParquetFile(path)
+    except (OSError, ValueError) as error:
+        raise DataFileError(f"{path} is not a Parquet file: {error}") from error
+    schema = file.schema_arrow
+    index = (schema.pandas_metadata or {}).get("index_columns", [])  # which pandas has added by itself
+    _check_header(path, [name for name in schema.names if name in names or name not in index], names)
+    for name in names:
+        kind = schema.field(name).type
+        if not _is_number(kind):
+            raise DataFileError(f"{path}, column {name}: expected numbers, found the type {kind}")
+    done = 0
+    for batch in file.iter_batches(ROWS):
+        places = range(done + 1, done + len(batch) + 1)
+        done += len(batch)
+        # without the metadata, no column hides in an index
+        yield _Part(batch.to_pandas(ignore_metadata=True), places, done / file.metadata.num_rows)
+
+
+def _is_number(kind: Any) -> bool:
+    """Whether an Arrow type is one of numbers: dates and truth values would pass for numbers otherwise."""
+    from pyarrow import types
+
+    return any(is_kind(kind) for is_kind in (types.is_integer, types.is_floating, types.is_decimal))
+
+
+def _csv_parts(path: Path, names: Sequence[str]) -> Iterator[_Part]:
+    size = path.stat().st_size
+    try:
+        with open(path, "rb") as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
             reader = csv.reader(text)
             header = [name.strip() for name in next(reader, [])]
             _check_header(path, header, names)
             while rows := list(itertools.islice(_rows(path, reader, len(header)), ROWS)):
-                yield pd.DataFrame(rows, columns=header)
+                cells = pd.DataFrame([row for _, row in rows], columns=header)
+                yield _Part(cells, [line for line, _ in rows], file.tell() / size)
     except UnicodeDecodeError as error:
-        raise DataFileError(f"{path} is not a text file in UTF-8: {error.reason}") from error
+        raise DataFileError(f"{path} is not a text file in UTF-8: {_undecodable(path)}") from error
     except csv.Error as error:
         raise DataFileError(f"{path} is not a CSV file: {error}") from error
 
 
-def _rows(path: Path, reader: Any, cells: int) -> Iterator[list[str]]:
+def _rows(path: Path, reader: Any, cells: int) -> Iterator[tuple[int, list[str]]]:
+    """Rows, each with the number of the line that it ends in: a quoted cell may hold line breaks."""
     for row in reader:
         if len(row) != cells:
             found = f"expected {cells} cells, found {len(row)}" if row else "is empty"
-            raise DataFileError(f"{path}, line {reader.line_num}: {found}")
-        yield row
+            raise DataFileError(f"{_place(path, reader.line_num)}: {found}")
+        yield reader.line_num, row
+
+
+def _undecodable(path: Path) -> str:
+    """The first place that is not UTF-8; looked for when there is one, as text is decoded in blocks."""
+    with open(path, "rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                return f"line {number}, byte {error.start + 1}, {error.reason}"
+    return "it ends within a character"
 
 
 def _check_header(path: Path, found: Sequence[str], names: Sequence[str]) -> None:
-    where = f"{path}, line 1" if path.suffix == ".csv" else f"{path}"
+    where = f"{path}" if _is_parquet(path) else f"{path}, line 1"
     expected = f"the columns must be {names[0]} .. {names[-1]} ({len(names)})"
     if not found:
         raise DataFileError(f"{path} is empty: {expected}")
@@ -179,7 +245,7 @@ def _check_header(path: Path, found: Sequence[str], names: Sequence[str]) -> Non
     unknown = [name for name in found if name not in names]
     for what, which in (("repeated", repeated), ("unknown", unknown), ("missing", missing)):
         if which:
-            some = ", ".join(map(repr, which[:3])) + (", ..." if len(which) > 3 else "")
+            some = ", ".join(map(_shown, which[:3])) + (", ..." if len(which) > 3 else "")
             raise DataFileError(f"{where}: {what} column {some}; {expected}")
 
 
@@ -191,7 +257,7 @@ class _writer:  # noqa: N801 (used as a context manager)
         self._parquet: Any = None
 
     def __enter__(self) -> Callable[[pd.DataFrame], None]:
-        if self.path.suffix == ".parquet":
+        if _is_parquet(self.path):
             parquet = _parquet(self.path)
             import pyarrow
 

@@ -147,8 +147,9 @@ class D2SAC(BatchedOffPolicyAlgorithm):
             support_multi_env=True,
             seed=seed,
             sde_support=False,
-            supported_action_spaces=(spaces.Discrete,),
         )
+        if env is not None and not isinstance(self.action_space, spaces.Discrete):
+            raise UnsupportedError(f"D2SAC needs discrete actions, got {self.action_space}: use GDDPG")
         chosen = {
             "denoising_steps": denoising_steps,
             "schedule": schedule,

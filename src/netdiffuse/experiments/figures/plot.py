@@ -63,7 +63,7 @@ def _best_rule(evaluation: Evaluation) -> tuple[str, torch.Tensor]:
 def _learning(run: Run) -> Figure:
     curve = run.curve
     summary = run.summary
-    measure = next(m for m in MEASURES if m in curve)
+    measure = next(m for m in MEASURES if m in curve)  # a curve has one
     known = summary is not None and measure_of(summary["evaluation"]) == measure
     levels = summary["evaluation"]["baselines"] if summary is not None and known else {}
     return curves_figure(

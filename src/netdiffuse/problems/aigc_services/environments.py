@@ -177,6 +177,7 @@ class AIGCServicesVectorEnv(BatchedEnv):
     """
 
     discount: ClassVar[float] = DISCOUNT
+    reference_rule: ClassVar[str | None] = "prophet"
 
     def __init__(
         self,
@@ -255,8 +256,3 @@ class AIGCServicesVectorEnv(BatchedEnv):
 def _masks(simulator: ServiceSimulator) -> NDArray[np.bool_]:
     room = simulator.room()
     return room | ~room.any(-1, keepdims=True)  # where none has room one must crash: a mask allows something
-
-
-def make_env(**kwargs: Any) -> AIGCServicesEnv:
-    """What `gymnasium.make` calls."""
-    return AIGCServicesEnv(**kwargs)

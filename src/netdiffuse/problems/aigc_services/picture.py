@@ -18,7 +18,7 @@ def table(simulator: ServiceSimulator, last: int | None = None) -> str:
     """The providers of the first episode as text, the one that got the last task marked."""
     total, load, running = simulator.providers.total_t, simulator.load[0], simulator.running[0]
     quality = simulator.quality()[0]
-    rows = Table(title=_title(simulator), title_justify="left", box=None, header_style="")
+    rows = Table(box=None, header_style="")
     for column in ("", "provider", "capacity", "used", "free", "tasks", "quality for this task"):
         rows.add_column(column, justify="left" if not column else "right")
     for i in range(len(total)):
@@ -28,7 +28,7 @@ def table(simulator: ServiceSimulator, last: int | None = None) -> str:
     console = Console(width=SHOWN, color_system=None)
     with console.capture() as captured:
         console.print(rows)
-    return captured.get()
+    return f"{_title(simulator)}\n{captured.get()}"
 
 
 def picture(simulator: ServiceSimulator, last: int | None = None) -> NDArray[np.uint8]:

@@ -67,6 +67,8 @@ class ServiceSimulator:
     def begin(self, which: NDArray[np.bool_] | None = None) -> None:
         """Start the marked episodes anew (all by default): new tasks, and empty providers."""
         rows = self._rows if which is None else np.flatnonzero(which)
+        if not rows.size:
+            return
         arrivals = self.random.poisson(self.rate * self.horizon, len(rows))
         counts = 1 + np.maximum(arrivals, 1)  # at least one task to assign before the last one
         width = max(int(counts.max()), self._arrivals.shape[1])

@@ -1,0 +1,118 @@
+"""A sequential environment of ours: trained on and judged many episodes in step."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+from sb3_contrib import MaskablePPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
+
+from netdiffuse.algorithms import D2SAC
+from netdiffuse.baselines.service_rules import rules_of
+from netdiffuse.common import UnknownNameError, checks
+from netdiffuse.experiments.policies import undisturbed
+from netdiffuse.experiments.tasks import Score, SequentialTask
+from netdiffuse.problems.batched import BatchedEnv, BatchedVecEnv
+
+Array = NDArray[Any]
+Act = Callable[[BatchedEnv, Array], Array]
+
+
+class BatchedTask(SequentialTask):
+    """A `BatchedEnv` by its name.
+
+    Args:
+        name: as in summary.json.
+        env_id: its id with Gymnasium.
+        arguments: of the environment.
+    """
+
+    samples = 100
+    quick_samples = 20
+    batched = True
+
+    def __init__(self, name: str, env_id: str, arguments: Mapping[str, Any]) -> None:
+        super().__init__(env_id, arguments)
+        self.name = name
+        self.env_id = env_id
+        env = self.make(1)
+        self.discount: float | None = env.discount
+        self.rules = list(rules_of(env))
+
+    def make(self, n: int) -> BatchedEnv:
+        """The environment with n episodes."""
+        made = gymnasium.make_vec(self.env_id, n, gymnasium.VectorizeMode.VECTOR_ENTRY_POINT, **self.arguments)
+        env = made.unwrapped
+        assert isinstance(env, BatchedEnv)
+        return env
+
+    def training_env(self, n_envs: int, seed: int) -> VecEnv:
+        """Episodes in step, with a generator of their own."""
+        checks.integer("n_envs", n_envs, maximum=checks.MOST_ENVS)
+        return BatchedVecEnv(self.make(n_envs), seed)
+
+    def score(self, samples: int, seed: int) -> Score:
+        """Score a model by `samples` episodes, which bring the same tasks each time."""
+        checks.integer("episodes", samples, maximum=checks.MOST_SAMPLES)
+        checks.seed("seed", seed)
+        levels: dict[str, float] = {}
+
+        def score(model: BaseAlgorithm, baselines: bool = True) -> dict[str, Any]:
+            if not levels:  # once, when it is first needed
+                levels.update({rule: self.score_rule(rule, seed, samples)["return_mean"] for rule in self.rules})
+            found = self._judge(lambda env, obs: self._predict(model, env, obs), samples, seed)
+            reference = self.make(1).reference_rule
+            if reference is not None:
+                found[f"{reference}_return_mean"] = levels[reference]
+                share = 100 * found["return_mean"] / levels[reference] if levels[reference] > 0 else None
+                found[f"{reference}_percent"] = share
+            return found | {"baselines": levels if baselines else {}}
+
+        return score
+
+    def score_rule(self, rule: str, seed: int, samples: int | None = None) -> dict[str, Any]:
+        """Score a rule by the same episodes.
+
+        Raises:
+            UnknownNameError: the environment has no such rule.
+        """
+        if rule not in self.rules:
+            raise UnknownNameError(f"rule of {self.name}", rule, self.rules)
+        random = np.random.default_rng(seed)
+        return self._judge(lambda env, _: rules_of(env)[rule](random), samples or self.samples, seed)
+
+    def _judge(self, act: Act, samples: int, seed: int) -> dict[str, Any]:
+        returns, measures = play(self.make(samples), act, seed)
+        found = {"return_mean": float(returns.mean()), "return_std": float(returns.std())}
+        return {"episodes": samples, **found, **measures}
+
+    def _predict(self, model: BaseAlgorithm, env: BatchedEnv, observations: Array) -> Array:
+        if wants_masks(model):
+            return model.predict(observations, deterministic=True, action_masks=env.action_masks())[0]  # type: ignore[call-arg]
+        return model.predict(observations, deterministic=True)[0]
+
+
+def wants_masks(model: BaseAlgorithm) -> bool:
+    """Whether a model acts by action masks."""
+    return isinstance(model, MaskablePPO) or (isinstance(model, D2SAC) and model.action_masks)
+
+
+def play(env: BatchedEnv, act: Act, seed: int) -> tuple[NDArray[np.float64], dict[str, float]]:
+    """Play the first episode of every sub-environment to its end: returns, shape (n,), and the episodes' measures."""
+    with undisturbed():
+        observations, _ = env.reset(seed=seed)
+        returns, open_ = np.zeros(env.num_envs), np.ones(env.num_envs, dtype=bool)
+        final: dict[str, Array] = {}
+        while open_.any():
+            observations, rewards, terminated, truncated, infos = env.step(act(env, observations))
+            returns += np.where(open_, rewards, 0.0)
+            ended = (terminated | truncated) & open_
+            if ended.any():
+                for name, values in infos["final_info"].items():
+                    if not name.startswith("_"):
+                        final.setdefault(name, np.zeros(env.num_envs, values.dtype))[ended] = values[ended]
+                open_ &= ~ended
+    return returns, env.summarise(final)

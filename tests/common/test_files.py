@@ -1,0 +1,24 @@
+import sys
+
+import pytest
+
+from netdiffuse.common import InvalidValueError
+from netdiffuse.common.files import check_entries, locked
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [([], "an object, got list"), ({"b": 1.0}, "no 'a'"), ({"a": 1, "b": "1"}, "'b' has the wrong type: str")],
+)
+def test_objects_of_files_have_the_entries_that_are_needed(value, message):
+    types = {"a": int, "b": (int, float)}
+    assert check_entries({"a": 1, "b": 2, "c": None}, types) == {"a": 1, "b": 2, "c": None}
+    with pytest.raises(InvalidValueError, match=message):
+        check_entries(value, types)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no flock")
+def test_a_lock_is_held_by_one_alone_and_let_go(tmp_path):
+    for _ in range(2):
+        with locked(tmp_path / "lock"), pytest.raises(BlockingIOError), locked(tmp_path / "lock"):
+            pass

@@ -1,0 +1,60 @@
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from netdiffuse.experiments.interrupts import stop_on_interrupt
+
+
+@contextmanager
+def handling(handler):
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_the_first_interrupt_is_a_wish_and_the_second_an_order():
+    stop = threading.Event()
+    with handling(signal.default_int_handler):
+        with stop_on_interrupt(stop):
+            signal.raise_signal(signal.SIGINT)
+            assert stop.is_set()
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_ignored_interrupt_stays_ignored():
+    stop = threading.Event()
+    with handling(signal.SIG_IGN), stop_on_interrupt(stop):
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        signal.raise_signal(signal.SIGINT)
+    assert not stop.is_set()
+
+
+ATTENDED = """
+import signal, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+from netdiffuse.experiments.children import interrupt_when_input_ends
+interrupt_when_input_ends()
+print("ready", flush=True)
+try:
+    for _ in range(600):
+        time.sleep(0.1)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_a_child_takes_the_end_of_its_input_for_an_interrupt():
+    words = [sys.executable, "-c", ATTENDED]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.stdin.close()
+        assert process.stdout.readline() == "interrupted\n"
+    assert process.returncode == 0
