@@ -1,5 +1,7 @@
 """Every learner builds, learns, decides feasibly, and comes back from disk the same."""
 
+from typing import Any
+
 import gymnasium
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import torch
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from netdiffuse.baselines import LEARNERS, make_learner, n_envs
-from netdiffuse.baselines.learners import one_shot_defaults
+from netdiffuse.baselines.learners import tuned_defaults
 from netdiffuse.baselines.rewards import (
     StandardisedReplayBuffer,
     StandardisedRolloutBuffer,
@@ -15,6 +17,8 @@ from netdiffuse.baselines.rewards import (
 from netdiffuse.common import InvalidValueError, UnknownNameError, UnsupportedError
 from netdiffuse.common.seeding import generator
 from netdiffuse.problems import InterferenceChannel, PowerAllocation
+from netdiffuse.problems.aigc_services import AIGCServicesEnv, AIGCServicesVectorEnv
+from netdiffuse.problems.batched import BatchedVecEnv
 from netdiffuse.problems.environments import ProblemEnv
 from netdiffuse.problems.features import StandardisedContext
 from netdiffuse.problems.rewards import reward_statistics
@@ -22,13 +26,15 @@ from netdiffuse.problems.vecenv import ProblemVecEnv
 
 PROBLEM = PowerAllocation(channels=3, total_power=3.0)
 SMALL = {"policy_kwargs": {"net_arch": [32, 32]}}
+ONE_SHOT = [name for name, settings in LEARNERS.items() if settings.actions != "discrete"]
+DISCRETE = [name for name, settings in LEARNERS.items() if settings.actions != "continuous"]
 
 
 def make_env(n=32):
     return ProblemVecEnv(PROBLEM, n, seed=0)
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", ONE_SHOT)
 def test_learns_decides_and_survives_a_save(name, tmp_path):
     warm_up = {"learning_starts": 64} if LEARNERS[name].off_policy else {}
     model = make_learner(name, make_env(), device="cpu", **warm_up, **SMALL)
@@ -91,7 +97,12 @@ def test_the_rollout_does_not_depend_on_the_number_of_environments(envs, steps):
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_settings_for_episodes_of_many_steps(name):
-    model = make_learner(name, gymnasium.make("Pendulum-v1"), device="cpu", **SMALL)
+    env = gymnasium.make("Pendulum-v1" if name in ONE_SHOT else "CartPole-v1")
+    if name == "maskable-ppo":
+        with pytest.raises(UnsupportedError, match=r"'maskable-ppo' needs an environment with a method action_masks"):
+            make_learner(name, env)
+        env = AIGCServicesEnv()
+    model = make_learner(name, env, device="cpu", **SMALL)
     assert model.gamma == 0.99
     assert not any(isinstance(module, StandardisedContext) for module in model.policy.modules())
     model.learn(32 if LEARNERS[name].off_policy else 256, log_interval=10**9)
@@ -112,8 +123,9 @@ def test_overrides_win():
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_the_defaults_that_are_shown_are_those_that_are_used(name):
-    shown = one_shot_defaults(name)
-    model = make_learner(name, make_env(n_envs(name)), device="cpu")
+    shown = tuned_defaults(name)
+    env: Any = make_env(n_envs(name)) if name in ONE_SHOT else AIGCServicesEnv()
+    model = make_learner(name, env, device="cpu")
     for key in {"n_steps", "batch_size", "gamma", "replay_buffer_class", "rollout_buffer_class"} & set(shown):
         assert getattr(model, key) == shown[key]
     assert shown["policy_kwargs"].items() <= model.policy_kwargs.items()
@@ -179,9 +191,30 @@ def test_bad_arguments():
     with pytest.raises(UnknownNameError, match=r"unknown learner 'sacc'.*Did you mean 'sac'"):
         make_learner("sacc", make_env())
     with pytest.raises(UnknownNameError):
-        n_envs("dqn")
+        n_envs("dqm")
     with pytest.raises(InvalidValueError, match=r"'ppo' has no setting 'buffer_size'.*n_steps"):
         make_learner("ppo", make_env(), buffer_size=10)
     with pytest.raises(UnsupportedError, match=r"'sac' needs continuous actions.*ppo"):
         make_learner("sac", DummyVecEnv([lambda: gymnasium.make("CartPole-v1")]))
+    with pytest.raises(UnsupportedError, match=r"'dqn' needs discrete actions.*ppo or a2c"):
+        make_learner("dqn", make_env())
     assert make_learner("a2c", gymnasium.make("CartPole-v1"), device="cpu").gamma == 0.99
+
+
+@pytest.mark.parametrize("name", DISCRETE)
+def test_discrete_learners_choose_among_services_and_survive_a_save(name, tmp_path):
+    def env():
+        return BatchedVecEnv(AIGCServicesVectorEnv(4, rate=1e-4, horizon=3e5), seed=0)
+
+    rollout = {"n_steps": 8, **({} if name == "a2c" else {"batch_size": 16})}
+    short = {"learning_starts": 64, "gradient_steps": 1, "batch_size": 32} if LEARNERS[name].off_policy else rollout
+    model = make_learner(name, env(), device="cpu", **short, **SMALL)
+    before = [p.detach().clone() for p in model.policy.parameters()]
+    model.learn(320, log_interval=10**9)
+    assert any(not torch.equal(a, b) for a, b in zip(before, model.policy.parameters(), strict=True))
+    observations = env().reset()
+    actions, _ = model.predict(observations, deterministic=True)
+    assert set(actions.tolist()) <= set(range(20))
+    model.save(tmp_path / "model.zip")
+    loaded = type(model).load(tmp_path / "model.zip", env=env(), device="cpu")
+    np.testing.assert_array_equal(loaded.predict(observations, deterministic=True)[0], actions)

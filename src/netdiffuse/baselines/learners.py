@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium import Env, spaces
+from sb3_contrib import MaskablePPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import NormalActionNoise
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
 from netdiffuse.baselines.rewards import (
     StandardisedReplayBuffer,
@@ -18,6 +19,7 @@ from netdiffuse.baselines.rewards import (
 from netdiffuse.baselines.settings import LEARNERS, NETWORK, RANGES, WIDEST, Settings
 from netdiffuse.common import InvalidValueError, UnknownNameError, UnsupportedError, checks
 from netdiffuse.problems.base import Problem
+from netdiffuse.problems.batched import BatchedVecEnv
 from netdiffuse.problems.features import StandardisedContext, context_statistics
 from netdiffuse.problems.rewards import reward_statistics
 
@@ -40,7 +42,8 @@ def make_learner(
     `log_interval`: SB3's off-policy algorithms count every one-step episode.
 
     Args:
-        name: one of `LEARNERS`: "sac", "td3", "ddpg", "tqc", "crossq", "ppo" or "a2c".
+        name: one of `LEARNERS`: "sac", "td3", "ddpg", "tqc", "crossq", "ppo", "a2c", and for discrete actions "dqn",
+            "qr-dqn" and "maskable-ppo".
         env: any environment that SB3 takes; best a `ProblemVecEnv` of `n_envs(name)` environments.
         seed: seed of the weights and of the exploration; None for a fresh one.
         device: where to learn.
@@ -55,8 +58,8 @@ def make_learner(
     Raises:
         UnknownNameError: no learner has this name.
         InvalidValueError: an override that the algorithm does not take, or outside its range.
-        UnsupportedError: an off-policy learner and actions that are not a `Box`; or a `train_freq` in episodes with
-            more than one environment.
+        UnsupportedError: a learner and actions that do not go together; or a `train_freq` in episodes with more than
+            one environment.
     """
     settings = settings_of(name)
     parameters = inspect.signature(settings.algorithm).parameters
@@ -64,8 +67,15 @@ def make_learner(
         if key not in parameters:
             raise InvalidValueError(f"'{name}' has no setting '{key}'; it takes {', '.join(parameters)}")
     check_ranges(name, overrides)
-    if settings.off_policy and not isinstance(env.action_space, spaces.Box):
-        raise UnsupportedError(f"'{name}' needs continuous actions, got {env.action_space}: use ppo or a2c")
+    kinds: dict[str, type[spaces.Space[Any]]] = {"continuous": spaces.Box, "discrete": spaces.Discrete}
+    if settings.actions != "any" and not isinstance(env.action_space, kinds[settings.actions]):
+        others = [other for other, s in LEARNERS.items() if s.actions not in (settings.actions, "continuous")]
+        hint = ", ".join(others) if settings.actions == "continuous" else "ppo or a2c"
+        raise UnsupportedError(f"'{name}' needs {settings.actions} actions, got {env.action_space}: use {hint}")
+    if settings.algorithm is MaskablePPO:
+        holder = env if isinstance(env, VecEnv) else DummyVecEnv([lambda: env])
+        if not holder.has_attr("action_masks"):
+            raise UnsupportedError(f"'{name}' needs an environment with a method action_masks(): use ppo")
     envs = getattr(env, "num_envs", 1)
     frequency = overrides.get("train_freq")
     if isinstance(frequency, tuple) and "episode" in frequency and envs > 1:
@@ -75,9 +85,10 @@ def make_learner(
     if one_shot is None:
         one_shot = problem is not None
     arguments = dict(settings.one_shot if one_shot else settings.sequential)
-    policy_arguments = dict(NETWORK)
+    if isinstance(env, BatchedVecEnv):
+        arguments |= settings.batched
+    policy_arguments = NETWORK | dict(settings.one_shot_policy if one_shot else settings.sequential_policy)
     if one_shot:
-        policy_arguments |= settings.one_shot_policy
         if settings.target_entropy is not None:
             arguments["target_entropy"] = settings.target_entropy * int(np.prod(env.action_space.shape or (1,)))
         if settings.rollout is not None:
@@ -148,13 +159,15 @@ def _check_layers(owner: str, layers: Any) -> None:
         checks.integer(f"each layer in net_arch of {owner}", layers, maximum=WIDEST)
 
 
-def one_shot_defaults(name: str) -> dict[str, Any]:
-    """What `make_learner` gives a learner on the environment of a problem, as text where the problem decides.
+def tuned_defaults(name: str) -> dict[str, Any]:
+    """What `make_learner` gives a learner, as text where the environment decides: on one-shot problems if it can.
 
     Raises:
         UnknownNameError: no learner has this name.
     """
     settings = settings_of(name)
+    if settings.actions == "discrete":  # of which there are no one-shot problems
+        return {**settings.sequential, "policy_kwargs": NETWORK | dict(settings.sequential_policy)}
     kind = "replay" if settings.off_policy else "rollout"
     found = {
         **settings.one_shot,

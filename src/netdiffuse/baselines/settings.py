@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from sb3_contrib import TQC, CrossQ
-from stable_baselines3 import A2C, DDPG, PPO, SAC, TD3
+from sb3_contrib import QRDQN, TQC, CrossQ, MaskablePPO
+from stable_baselines3 import A2C, DDPG, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import LinearSchedule
 from torch import nn
@@ -41,6 +41,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "rms_prop_eps": (1e-12, 1),
     "target_policy_noise": (0, 1e6),
     "target_noise_clip": (0, 1e6),
+    "exploration_fraction": (0, 1),
+    "exploration_initial_eps": (0, 1),
+    "exploration_final_eps": (0, 1),
 }
 WIDEST = 2**14  # units of a hidden layer
 
@@ -63,6 +66,9 @@ class Settings:
         sequential: its arguments for episodes of many steps.
         sequential_n_envs: number of environments for those.
         one_shot_policy: arguments of the policy beside `NETWORK`, for one-shot problems only.
+        sequential_policy: the same for episodes of many steps only.
+        actions: what it can choose: "continuous", "discrete" or "any".
+        batched: further arguments where many environments are stepped at once (64 of them).
         action_noise: standard deviation of Gaussian exploration noise (actions span [-1, 1]), or None.
         target_entropy: entropy aimed at, in nats an action coordinate, for one-shot problems; or None.
         rollout: decisions in a rollout over all environments, for one-shot problems; or None (off-policy).
@@ -74,13 +80,16 @@ class Settings:
     sequential: Mapping[str, Any]
     sequential_n_envs: int = 1
     one_shot_policy: Mapping[str, Any] = field(default_factory=dict)
+    sequential_policy: Mapping[str, Any] = field(default_factory=dict)
+    actions: Literal["continuous", "discrete", "any"] = "continuous"
+    batched: Mapping[str, Any] = field(default_factory=dict)
     action_noise: float | None = None
     target_entropy: float | None = None
     rollout: int | None = None
 
     @property
     def off_policy(self) -> bool:
-        """Whether it keeps a replay buffer (and needs continuous actions)."""
+        """Whether it keeps a replay buffer."""
         return self.rollout is None
 
 
@@ -116,6 +125,15 @@ _SEQUENTIAL: dict[str, Any] = {
     "gradient_steps": 1,
     "gamma": 0.99,
 }
+
+_Q_LEARNING: dict[str, Any] = _SEQUENTIAL | {
+    "learning_rate": linear_decay(1e-3, 0.05),
+    "exploration_fraction": 0.3,
+    "exploration_final_eps": 0.01,
+    "target_update_interval": 500,
+}
+_Q_LEARNING_BATCHED: dict[str, Any] = {"learning_starts": 2000, "gradient_steps": 3, "target_update_interval": 2000}
+_ON_POLICY_BATCHED: dict[str, Any] = {"learning_rate": linear_decay(1e-3, 0.05), "n_steps": 64, "batch_size": 512}
 
 LEARNERS: dict[str, Settings] = {
     "sac": Settings(SAC, n_envs=128, one_shot=_SOFT, sequential=_SEQUENTIAL, target_entropy=-3.0),
@@ -154,6 +172,8 @@ LEARNERS: dict[str, Settings] = {
         PPO,
         n_envs=256,
         rollout=2048,
+        actions="any",
+        batched=_ON_POLICY_BATCHED,
         one_shot={"learning_rate": linear_decay(2e-3), "batch_size": 512, "n_epochs": 5, "gamma": 0.0},
         one_shot_policy={"log_std_init": -1.5},
         sequential_n_envs=8,
@@ -168,6 +188,7 @@ LEARNERS: dict[str, Settings] = {
         A2C,
         n_envs=512,
         rollout=512,
+        actions="any",
         one_shot={
             "learning_rate": linear_decay(1e-3),
             "gamma": 0.0,
@@ -182,5 +203,27 @@ LEARNERS: dict[str, Settings] = {
             "gae_lambda": 0.95,
             "gamma": 0.99,
         },
+    ),
+    "dqn": Settings(
+        DQN, n_envs=1, one_shot={}, sequential=_Q_LEARNING, actions="discrete", batched=_Q_LEARNING_BATCHED
+    ),
+    "qr-dqn": Settings(
+        QRDQN,
+        n_envs=1,
+        one_shot={},
+        sequential=_Q_LEARNING,
+        sequential_policy={"n_quantiles": 25},  # the loss compares each with each: 200 take seconds a step
+        actions="discrete",
+        batched=_Q_LEARNING_BATCHED,
+    ),
+    "maskable-ppo": Settings(
+        MaskablePPO,
+        n_envs=1,
+        rollout=2048,
+        one_shot={},
+        sequential_n_envs=8,
+        sequential={"learning_rate": linear_decay(3e-4, 0.1), "n_steps": 256, "batch_size": 256, "gamma": 0.99},
+        actions="discrete",
+        batched=_ON_POLICY_BATCHED,
     ),
 }

@@ -15,9 +15,11 @@ def problems(json_: AsJson = False) -> int:
     Args:
         json_: print JSON.
     """
+    import gymnasium
+
     from netdiffuse.cli.output import console, table_of
     from netdiffuse.problems.registry import PRESETS, make_problem
-    from netdiffuse.registration import ENVIRONMENTS
+    from netdiffuse.registration import ENVIRONMENTS, SEQUENTIAL
 
     environments = {preset: name for name, preset in ENVIRONMENTS.items()}
     rows: list[dict[str, Any]] = []
@@ -31,6 +33,18 @@ def problems(json_: AsJson = False) -> int:
                 "decision_shape": list(problem.decision_shape),
                 "policy": preset.policy,
                 "environment": f"netdiffuse/{environments[name]}-v0",
+            }
+        )
+    for name, word in SEQUENTIAL.items():
+        env = gymnasium.make(f"netdiffuse/{name}-v0")
+        rows.append(
+            {
+                "name": word,
+                "description": (type(env.unwrapped).__doc__ or "").strip().splitlines()[0],
+                "context_shape": list(env.observation_space.shape or ()),
+                "decision_shape": list(env.action_space.shape or ()),
+                "policy": "MlpPolicy",
+                "environment": f"netdiffuse/{name}-v0",
             }
         )
     if json_:

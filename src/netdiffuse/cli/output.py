@@ -54,7 +54,15 @@ def show_evaluation(name: str, evaluation: dict[str, Any]) -> None:
         table.add_row(method, form.format(value), style="bold" if method == name else None)
     out.print(table)
     if measure == "return_mean":
-        out.print(f"{evaluation['episodes']} episodes, standard deviation {evaluation['return_std']:.2f}")
+        more = {
+            "prophet_percent": "{:.1f}% of the prophet",
+            "crash_percent": "{:.2f}% of accepted tasks lost",
+            "return_std": "standard deviation {:.2f}",
+            "episodes": "over {} episodes",
+        }
+        out.print(
+            ", ".join(form.format(evaluation[key]) for key, form in more.items() if evaluation.get(key) is not None)
+        )
         return
     numbers = {
         "gap closed": (evaluation["gap_closed_percent"], "{:.1f}%"),

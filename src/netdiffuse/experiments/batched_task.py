@@ -63,7 +63,7 @@ class BatchedTask(SequentialTask):
         def score(model: BaseAlgorithm, baselines: bool = True) -> dict[str, Any]:
             if not levels:  # once, when it is first needed
                 levels.update({rule: self.score_rule(rule, seed, samples)["return_mean"] for rule in self.rules})
-            found = self._judge(lambda env, obs: self._predict(model, env, obs), samples, seed)
+            found = self._judge(lambda env, obs: self.predict(model, env, obs), samples, seed)
             reference = self.make(1).reference_rule
             if reference is not None:
                 found[f"{reference}_return_mean"] = levels[reference]
@@ -89,7 +89,8 @@ class BatchedTask(SequentialTask):
         found = {"return_mean": float(returns.mean()), "return_std": float(returns.std())}
         return {"episodes": samples, **found, **measures}
 
-    def _predict(self, model: BaseAlgorithm, env: BatchedEnv, observations: Array) -> Array:
+    def predict(self, model: BaseAlgorithm, env: BatchedEnv, observations: Array) -> Array:
+        """A model's deterministic choices, by masks if it acts by them."""
         if wants_masks(model):
             return model.predict(observations, deterministic=True, action_masks=env.action_masks())[0]  # type: ignore[call-arg]
         return model.predict(observations, deterministic=True)[0]

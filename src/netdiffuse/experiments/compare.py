@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from netdiffuse.common import InvalidValueError, RunError, checks
 from netdiffuse.common.files import write_json
 from netdiffuse.experiments import methods as known
 from netdiffuse.experiments.children import Children
 from netdiffuse.experiments.config import plain, portable_name
-from netdiffuse.experiments.evaluation import Evaluation, measure_of
+from netdiffuse.experiments.evaluation import measure_of
 from netdiffuse.experiments.policies import undisturbed
 from netdiffuse.experiments.results import RESULTS, Row, plot_comparison, read_rows
 from netdiffuse.experiments.run import CONFIG, Run
@@ -158,7 +156,7 @@ def _check_learns(spec: MethodSpec, task: OneShotTask | SequentialTask) -> None:
     """Make a method's model and forget it: what cannot be trained is to be known before anything else is."""
     check_resumable(spec.settings)
     with undisturbed():
-        env = task.training_env(known.default_n_envs(spec.method, task.one_shot), seed=0)
+        env = task.training_env(known.default_n_envs(spec.method, task.one_shot, task.batched), seed=0)
         known.make_model(
             spec.method,
             env,
@@ -215,11 +213,7 @@ def _train(
 
 
 def _rule_row(task: OneShotTask | SequentialTask, rule: str, seed: int, common: Mapping[str, Any]) -> Row:
-    if not isinstance(task, OneShotTask):
-        raise InvalidValueError(f"'{rule}' is a rule for one-shot problems; {task.name} is sequential")
-    with torch.no_grad():
-        decide = known.rule_decide(rule, task.problem, seed)
-        evaluation = Evaluation(task.problem)(decide, baselines=False)
+    evaluation = task.score_rule(rule, seed)
     measure = measure_of(evaluation)
     value = evaluation[measure]
     return {

@@ -6,19 +6,20 @@ from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
-from torch import Tensor
 
 from netdiffuse.algorithms import ALGORITHMS
-from netdiffuse.baselines import LEARNERS, RULES, make_learner, n_envs
-from netdiffuse.baselines.learners import check_ranges, one_shot_defaults
+from netdiffuse.baselines import LEARNERS, RULES, Rule, make_learner, n_envs
+from netdiffuse.baselines.learners import check_ranges, tuned_defaults
+from netdiffuse.baselines.service_rules import SERVICE_RULES, ServiceRule
 from netdiffuse.baselines.settings import RANGES
-from netdiffuse.common import InvalidValueError, NetdiffuseError, UnknownNameError, UnsupportedError, checks
+from netdiffuse.common import InvalidValueError, NetdiffuseError, UnknownNameError, UnsupportedError
 from netdiffuse.common.errors import out_of_memory
-from netdiffuse.experiments.evaluation import Decide, rule_generator
 from netdiffuse.experiments.settings import Setting, check_settings, settings_of
-from netdiffuse.problems.base import Problem
+from netdiffuse.problems.batched import BatchedVecEnv
 
 POLICIES = ("MlpPolicy", "EquivariantPolicy")
+ALL_RULES: dict[str, Rule | ServiceRule] = {**SERVICE_RULES, **RULES}  # a name in both means the same
+BATCHED_ENVS = 64  # environments of many steps that are stepped all at once
 # Of our algorithms, beside what their settings have in common with the learners': they check the rest themselves.
 OWN_RANGES = RANGES | {
     "critic_learning_rate": (1e-12, 0.1),
@@ -30,12 +31,12 @@ OWN_RANGES = RANGES | {
 
 def method_names() -> list[str]:
     """Everything that `compare` takes: algorithms, learners, rules."""
-    return [*ALGORITHMS, *LEARNERS, *RULES]
+    return [*ALGORITHMS, *LEARNERS, *ALL_RULES]
 
 
 def is_rule(name: str) -> bool:
     """Whether a method is a rule, which does not learn."""
-    return name in RULES
+    return name in ALL_RULES
 
 
 def check_trainable(name: str) -> None:
@@ -45,7 +46,7 @@ def check_trainable(name: str) -> None:
         UnknownNameError: no method has this name.
         InvalidValueError: the method is a rule.
     """
-    if name in RULES:
+    if name in ALL_RULES:
         raise InvalidValueError(f"'{name}' is a rule and has nothing to learn: see it with compare --methods {name}")
     if name not in ALGORITHMS and name not in LEARNERS:
         raise UnknownNameError("algorithm", name, [*ALGORITHMS, *LEARNERS])
@@ -62,7 +63,7 @@ def method_settings(name: str) -> list[Setting]:
     settings = settings_of(method_class(name))
     if name in ALGORITHMS:
         return settings
-    tuned = one_shot_defaults(name)
+    tuned = tuned_defaults(name)
     return [dataclasses.replace(s, default=tuned.get(s.name, s.default)) for s in settings]
 
 
@@ -86,8 +87,9 @@ def check_policy(name: str, policy: str) -> None:
     """
     if policy not in POLICIES:
         raise UnknownNameError("policy", policy, POLICIES)
-    if name in LEARNERS and policy != "MlpPolicy":
-        raise UnsupportedError(f"{name} comes with MlpPolicy alone; {policy} is for {', '.join(ALGORITHMS)}")
+    equivariant = [known for known, cls in ALGORITHMS.items() if policy in cls.policy_aliases]
+    if policy != "MlpPolicy" and name not in equivariant:
+        raise UnsupportedError(f"{name} comes with MlpPolicy alone; {policy} is for {', '.join(equivariant)}")
 
 
 def make_model(
@@ -107,6 +109,8 @@ def make_model(
         InvalidValueError: settings that its constructor refuses.
     """
     check_policy(name, policy)
+    if isinstance(env, BatchedVecEnv):  # a discount belongs to its problem
+        settings = {"gamma": env.env.discount, **settings}
     try:
         if name in ALGORITHMS:
             return ALGORITHMS[name](policy, env, seed=seed, device=device, **settings)
@@ -122,30 +126,17 @@ def make_model(
 
 
 def default_policy(name: str, recommended: str) -> str:
-    """The problem's recommended policy for our algorithms, an MLP for learners."""
-    return recommended if name in ALGORITHMS else "MlpPolicy"
+    """The problem's recommended policy for the algorithms that have it, an MLP for others."""
+    return recommended if name in ALGORITHMS and recommended in ALGORITHMS[name].policy_aliases else "MlpPolicy"
 
 
-def default_n_envs(name: str, one_shot: bool) -> int:
+def default_n_envs(name: str, one_shot: bool, batched: bool) -> int:
     """How many contexts (or environments) a vector step has unless told."""
+    if batched and not one_shot:
+        return BATCHED_ENVS
     if name in LEARNERS:
         return n_envs(name, one_shot)
     return int(getattr(ALGORITHMS[name], "recommended_n_envs", 1)) if one_shot else 1
-
-
-def rule_decide(name: str, problem: Problem, seed: int) -> Decide:
-    """A rule as a function from contexts to decisions.
-
-    Raises:
-        InvalidValueError: a seed outside [0, 2**32).
-        UnsupportedError: the rule means nothing for this problem.
-    """
-    checks.seed("seed", seed)
-
-    def decide(contexts: Tensor) -> Tensor:
-        return RULES[name].decide(problem, contexts, rule_generator(seed))
-
-    return decide
 
 
 def describe_methods() -> list[dict[str, str]]:
@@ -158,5 +149,5 @@ def describe_methods() -> list[dict[str, str]]:
     return [
         *(row(name, "algorithm", cls) for name, cls in ALGORITHMS.items()),
         *(row(name, "learner", learner.algorithm) for name, learner in LEARNERS.items()),
-        *(row(name, "rule", type(rule)) | {"description": rule.description} for name, rule in RULES.items()),
+        *(row(name, "rule", type(rule)) | {"description": rule.description} for name, rule in ALL_RULES.items()),
     ]

@@ -62,6 +62,7 @@ def describe(report: Report) -> str:
         ("optimality_percent", "optimality {:.2f}%"),
         ("gap_closed_percent", "gap closed {:.1f}%"),
         ("return_mean", "return {:.1f}"),
+        ("prophet_percent", "{:.1f}% of the prophet"),
     ):
         if report.evaluation.get(key) is not None:
             parts.append(label.format(report.evaluation[key]))

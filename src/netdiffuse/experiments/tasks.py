@@ -6,19 +6,22 @@ from typing import Any, Protocol
 
 import gymnasium
 import numpy as np
+import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
 
-from netdiffuse.common import UnknownNameError, UnsupportedError, checks
-from netdiffuse.experiments.evaluation import CONTEXTS, SEED, Evaluation
+from netdiffuse.baselines import RULES, applicable_rules
+from netdiffuse.common import InvalidValueError, NetdiffuseError, UnknownNameError, UnsupportedError, checks
+from netdiffuse.experiments.evaluation import CONTEXTS, SEED, Evaluation, rule_generator
 from netdiffuse.experiments.policies import LearnedPolicy, undisturbed
 from netdiffuse.problems.base import Problem
 from netdiffuse.problems.contract import check_contract
 from netdiffuse.problems.registry import PRESETS, make_problem
 from netdiffuse.problems.vecenv import ProblemVecEnv
-from netdiffuse.registration import ENVIRONMENTS
+from netdiffuse.registration import ENVIRONMENTS, SEQUENTIAL
 
 PARALLEL = 10  # evaluation episodes at a time
 MOST_SEQUENTIAL_ENVS = 4096  # each is an object of its own
@@ -31,6 +34,7 @@ class Task(Protocol):
     Attributes:
         name: as in summary.json.
         one_shot: whether episodes last one step.
+        batched: whether training environments are stepped all at once, and can be saved.
         samples: how many contexts (or episodes) an evaluation has unless told.
         quick_samples: how many the evaluations during training have.
         evaluations: how many of those there are, evenly over the budget.
@@ -39,6 +43,7 @@ class Task(Protocol):
 
     name: str
     one_shot: bool
+    batched: bool
     samples: int
     quick_samples: int
     evaluations: int
@@ -50,6 +55,9 @@ class Task(Protocol):
     def score(self, samples: int, seed: int) -> Score:
         """A function `(model, baselines=True) -> evaluation` on fixed contexts (or episodes)."""
 
+    def score_rule(self, rule: str, seed: int) -> dict[str, Any]:
+        """The evaluation of a rule that does not learn."""
+
 
 class OneShotTask:
     """A `Problem`.
@@ -59,6 +67,7 @@ class OneShotTask:
     """
 
     one_shot = True
+    batched = True
     samples = CONTEXTS
     quick_samples = 1000
     evaluations = 50
@@ -86,6 +95,23 @@ class OneShotTask:
 
         return score
 
+    def score_rule(self, rule: str, seed: int) -> dict[str, Any]:
+        """Score a rule of `netdiffuse.baselines.RULES`; the seed is that of the random one.
+
+        Raises:
+            UnknownNameError: no rule has this name.
+            UnsupportedError: the rule means nothing for this problem.
+        """
+        if rule not in RULES:
+            raise UnknownNameError(f"rule of {self.name}", rule, applicable_rules(self.problem))
+        checks.seed("seed", seed)
+
+        def decide(contexts: Tensor) -> Tensor:
+            return RULES[rule].decide(self.problem, contexts, rule_generator(seed))
+
+        with torch.no_grad():
+            return Evaluation(self.problem)(decide, baselines=False)
+
 
 class SequentialTask:
     """A Gymnasium environment by its id, which is made and stepped once to see that it works with its arguments.
@@ -95,6 +121,7 @@ class SequentialTask:
     """
 
     one_shot = False
+    batched = False
     samples = 20
     quick_samples = 5
     evaluations = 20
@@ -110,6 +137,8 @@ class SequentialTask:
                 env.action_space.seed(0)
                 env.step(env.action_space.sample())
                 env.close()
+        except NetdiffuseError:  # of our own environments, which name what is wrong
+            raise
         except (ImportError, gymnasium.error.DependencyNotInstalled) as error:
             raise UnsupportedError(f"environment '{name}' needs more packages: {error}") from error
         except gymnasium.error.Error as error:
@@ -147,6 +176,14 @@ class SequentialTask:
 
         return score
 
+    def score_rule(self, rule: str, seed: int) -> dict[str, Any]:  # noqa: ARG002
+        """No rule is known for environments of others.
+
+        Raises:
+            InvalidValueError: always.
+        """
+        raise InvalidValueError(f"'{rule}' is a rule for problems of netdiffuse; {self.name} is an environment")
+
     def _random(self, seed: int) -> Any:
         space = gymnasium.make(self.name, **self.arguments).action_space
         space.seed(seed)
@@ -171,15 +208,19 @@ def make_task(problem: str | Problem, arguments: Mapping[str, Any] | None = None
         return OneShotTask(type(problem).__name__, problem)
     own = re.fullmatch(r"netdiffuse/(\w+)-v\d+", problem)
     if own and problem in gymnasium.registry:  # no version but those that are
-        problem = ENVIRONMENTS.get(own[1], problem)
+        problem = (ENVIRONMENTS | SEQUENTIAL).get(own[1], problem)
+    if problem in SEQUENTIAL.values():
+        from netdiffuse.experiments.batched_task import BatchedTask  # which is a task, too
+
+        name = next(name for name, word in SEQUENTIAL.items() if word == problem)
+        return BatchedTask(problem, f"netdiffuse/{name}-v0", arguments)
     if problem in PRESETS or (":" in problem and not re.search(r"-v\d+$", problem)):
         return OneShotTask(problem, make_problem(problem, **arguments))
     try:
         gymnasium.spec(problem)
     except (gymnasium.error.Error, ModuleNotFoundError) as error:
-        raise UnknownNameError(
-            "problem", problem, [*PRESETS, "any Gymnasium id such as Pendulum-v1", "your own file.py:Class"]
-        ) from error
+        others = ["any Gymnasium id such as Pendulum-v1", "your own file.py:Class"]
+        raise UnknownNameError("problem", problem, [*PRESETS, *SEQUENTIAL.values(), *others]) from error
     return SequentialTask(problem, arguments)
 
 

@@ -92,6 +92,8 @@ def train(
     task = make_task(problem, problem_args)
     if policy is not None:
         methods.check_policy(algorithm, policy)
+    if n_envs is None:
+        n_envs = methods.default_n_envs(algorithm, task.one_shot, task.batched)
     config = Config(
         problem=portable_name(task.name),
         problem_args=plain(problem_args or {}),
@@ -100,7 +102,7 @@ def train(
         policy=policy or methods.default_policy(algorithm, task.policy),
         seed=seed,
         budget=budget.as_dict(),
-        n_envs=methods.default_n_envs(algorithm, task.one_shot) if n_envs is None else checks.integer("n_envs", n_envs),
+        n_envs=checks.integer("n_envs", n_envs),
         device=check_device(device),
         threads=threads,
         versions=versions(),
@@ -209,7 +211,7 @@ def _load(run: Run, task: OneShotTask | SequentialTask) -> tuple[BaseAlgorithm, 
     env = task.training_env(config.n_envs, config.seed)
     model = load_model(checkpoint, methods.method_class(config.algorithm), env, config.device)
     restore_buffer(checkpoint, model, state)
-    if isinstance(task, SequentialTask):
+    if not task.batched:
         model._last_obs = None  # Gymnasium cannot save an environment: new episodes begin
     return model, state
 

@@ -24,6 +24,7 @@ from netdiffuse.diffusion import DiffusionModel
 from netdiffuse.diffusion.prediction import Prediction
 
 Self = TypeVar("Self", bound="D2SAC")
+WARM = 0.2  # the temperature at the start; from a cold one the actor may settle on a single action for good
 
 
 class D2SAC(BatchedOffPolicyAlgorithm):
@@ -54,7 +55,7 @@ class D2SAC(BatchedOffPolicyAlgorithm):
         n_steps: rewards summed in an n-step return.
         priority_exponent: alpha of prioritised replay, in [0, 1]; 0 is uniform.
         ent_coef: temperature, the weight of the entropy: a number in the reward's unit, which decays geometrically to
-            `final_ent_coef`; or "auto", learned to hold `target_entropy`.
+            `final_ent_coef`; or "auto", learned from 0.2 on to hold `target_entropy`.
         final_ent_coef: the temperature at the end, above zero; not with "auto".
         target_entropy: entropy that "auto" holds, as a share in (0, 1) of that of the uniform choice.
         action_masks: learn and act by the environment's `action_masks()`.
@@ -91,9 +92,9 @@ class D2SAC(BatchedOffPolicyAlgorithm):
         gamma: float = 0.99,
         train_freq: int = 1,
         gradient_steps: int = 3,
-        n_steps: int = 3,
+        n_steps: int = 1,
         priority_exponent: float = 0.0,
-        ent_coef: float | Literal["auto"] = 0.2,
+        ent_coef: float | Literal["auto"] = WARM,
         final_ent_coef: float = 0.02,
         target_entropy: float = 0.3,
         action_masks: bool = False,
@@ -178,7 +179,8 @@ class D2SAC(BatchedOffPolicyAlgorithm):
         self.actor.optimizer = self.policy.optimizer
         self.critic_lr_schedule = FloatSchedule(self.critic_learning_rate)
         self.critic.optimizer = torch.optim.Adam(self.critic.parameters(), lr=self.critic_lr_schedule(1), fused=True)
-        self.log_ent_coef = torch.zeros(1, device=self.device, requires_grad=True)
+        start = torch.full((1,), WARM, device=self.device)
+        self.log_ent_coef = start.log().requires_grad_()
         self.ent_coef_optimizer = torch.optim.Adam([self.log_ent_coef], lr=1e-3)
 
     def _temperature(self) -> float:

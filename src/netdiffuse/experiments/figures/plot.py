@@ -7,10 +7,12 @@ from matplotlib.figure import Figure
 
 from netdiffuse.baselines.rules import applicable_rules
 from netdiffuse.common.seeding import generator
+from netdiffuse.experiments.batched_task import BatchedTask
 from netdiffuse.experiments.evaluation import MEASURES, SEED, Evaluation, measure_of, rule_generator
 from netdiffuse.experiments.figures.curves import Curve, curves_figure
 from netdiffuse.experiments.figures.decisions import decisions_figure
 from netdiffuse.experiments.figures.regret import regret_figure
+from netdiffuse.experiments.figures.services import service_figures
 from netdiffuse.experiments.figures.style import save
 from netdiffuse.experiments.figures.trajectory import trajectory_figure
 from netdiffuse.experiments.run import FIGURES, Run
@@ -23,14 +25,18 @@ REGRETS = 5000  # contexts in the histogram
 def plot_run(run: Run) -> list[Path]:
     """Draw a run's figures into its folder `figures/`, and return their paths.
 
-    Learning curve; and for one-shot problems decisions against the reference, the histogram of regret where
-    there is a reference, and the denoising trajectory where the policy is a diffusion model.
+    Learning curve; for edge AIGC services crashes, loads and choices; for one-shot problems decisions against
+    the reference, the histogram of regret where there is a reference, and the denoising trajectory where the
+    policy is a diffusion model.
 
     Raises:
         RunError: the run has no progress or no usable checkpoint.
     """
     folder = run.path / FIGURES
     paths = [save(_learning(run), folder / "learning_curve.png")]
+    if isinstance(run.task, BatchedTask):
+        figures = service_figures(run, run.task)
+        return [*paths, *(save(figure, folder / f"{name}.png") for name, figure in figures.items())]
     if not isinstance(run.task, OneShotTask):
         return paths
     problem = run.problem
