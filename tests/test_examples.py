@@ -13,6 +13,7 @@ BRIEF = {
     "sb3_ppo": ["--timesteps", "10000"],
     "expert_data": ["--rows", "2000", "--timesteps", "12800"],
     "candidates": ["--seconds", "1"],
+    "edge_services": ["--timesteps", "3000"],
     "foreign_environment": ["--timesteps", "720", "--episodes", "2"],
 }
 
@@ -74,3 +75,11 @@ def test_more_candidates_are_never_worse(tmp_path):
 
 def test_foreign_environment_is_learned_in(tmp_path):
     assert "after 720 timesteps" in run("foreign_environment", tmp_path)
+
+
+def test_edge_services_are_told_beside_the_rules(tmp_path):
+    said = run("edge_services", tmp_path)
+    returns = dict(re.findall(r"^(\S+) +(-?[\d.]+) ", said, flags=re.MULTILINE))
+    assert set(returns) == {"d2sac", "random", "round-robin", "crash-avoid", "prophet"}
+    assert float(returns["d2sac"]) > float(returns["random"])
+    assert "% of the tasks" in said

@@ -25,6 +25,13 @@ def test_saturation_counts_coordinates_beyond_the_references_share():
     assert SaturationMonitor(AtTheEdge()).measure(torch.ones(3, 2)) == pytest.approx(50)
 
 
+def test_bounds_that_the_context_asks_for_are_no_reason_to_warn():
+    monitor = SaturationMonitor(Target(known=False))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert monitor.check(torch.randn(100, 2).sign()) == 100  # at a bound each, but not at the same
+
+
 def test_one_warning_names_the_remedy():
     monitor = SaturationMonitor(Target())
     with warnings.catch_warnings():

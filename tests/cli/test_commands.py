@@ -11,10 +11,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from rich.console import Console
 
 from netdiffuse.cli import main
-from netdiffuse.cli.output import console, table_of
-from netdiffuse.experiments import self_test
+from netdiffuse.cli.output import console, show_evaluation, table_of
+from netdiffuse.experiments import Report, self_test
+from netdiffuse.experiments.config import short_name
+from netdiffuse.experiments.progress import ProgressLine, describe
 
 FAST = ["--timesteps", "256", "--n-envs", "8", "--contexts", "100", "--threads", "1"]
 SETTINGS = ["--set", "n_steps=8", "--set", "batch_size=32"]
@@ -281,3 +284,31 @@ def test_what_the_system_refuses_is_one_line(run, tmp_path, capsys):
     words = ["--algorithm", "ppo", *FAST, *SETTINGS]
     assert call("train", "power-allocation", *words, "--out", tmp_path / "file" / "r") == 2
     assert "Not a directory" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_policy_worse_than_chance_is_called_so(tmp_path, capsys):
+    show_evaluation("sac", WORSE)
+    assert "sac is below random: it has learned nothing yet" in capsys.readouterr().out
+    show_evaluation("sac", WORSE | {"optimality_percent": 70.0})
+    assert "below" not in capsys.readouterr().out
+
+
+WORSE = {
+    "contexts": 10, "utility_mean": 1.0, "reference_mean": 2.0, "blind_mean": 1.5, "optimality_percent": 50.0,
+    "gap_closed_percent": -100.0, "regret_mean": 1.0, "saturation_percent": 0.0,
+    "baselines": {"equal": 75.0, "random": 60.0},
+}  # fmt: skip
+
+
+def test_the_progress_line_says_what_is_not_training(capsys):
+    report = Report(1.0, 3.0, 0.0, 640, 213.0, {"optimality_percent": 99.0}, True)
+    assert describe(report).endswith("evaluating")
+    with ProgressLine(Console(file=sys.stdout)) as line:
+        line.say("drawing figures")
+    assert capsys.readouterr().out == "drawing figures\n"
+
+
+def test_a_problem_in_a_file_goes_by_its_short_name():
+    assert short_name("/home/me/very/deep/efficiency.py:Efficiency") == "efficiency.py:Efficiency"
+    assert short_name("package.module:Class") == "package.module:Class"
+    assert short_name("power-allocation") == "power-allocation"

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from scipy import stats
 
 from netdiffuse.common.seeding import generator
 from netdiffuse.experiments.figures import (
@@ -29,6 +30,17 @@ def test_several_seeds_are_drawn_as_their_mean():
     figure = curves_figure({"sac": [curve(97), curve(99)], "ppo": [curve(95)]}, title="t")
     assert lines(figure)["sac"][-1] == pytest.approx(98, abs=0.01)
     assert lines(figure, 1)["_child0"][-1] == pytest.approx(2, abs=0.01)  # what is missing to 100%
+
+
+@pytest.mark.parametrize("runs", [2, 4, 5, 8])
+def test_the_band_is_the_range_of_few_runs_and_the_interval_of_five(runs):
+    ends = np.linspace(95, 99, runs)
+    figure = curves_figure({"sac": [curve(end) for end in ends], "ppo": [curve(90)]}, title="t")
+    corners = figure.axes[0].collections[0].get_paths()[0].vertices
+    at_end = corners[np.isclose(corners[:, 0], 30), 1]
+    half = stats.t.ppf(0.975, runs - 1) * ends.std(ddof=1) / np.sqrt(runs) if runs >= 5 else 2.0
+    assert at_end.min() == pytest.approx(97 - half, abs=0.02)
+    assert at_end.max() == pytest.approx(97 + half, abs=0.02)
 
 
 def test_the_axis_shows_the_interesting_range():

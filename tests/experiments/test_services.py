@@ -9,10 +9,10 @@ import torch
 from netdiffuse.baselines.service_rules import SERVICE_RULES
 from netdiffuse.common import InvalidValueError, UnknownNameError, UnsupportedError
 from netdiffuse.experiments import load, resume, train
-from netdiffuse.experiments.batched_task import BatchedTask, play
 from netdiffuse.experiments.compare import compare
 from netdiffuse.experiments.figures import plot_run
 from netdiffuse.experiments.tasks import make_task
+from netdiffuse.experiments.tasks.batched import BatchedTask, play
 from netdiffuse.problems.aigc_services import AIGCServicesEnv
 
 from .test_training import assert_equal_models, stop_beyond

@@ -58,6 +58,7 @@ def test_a_run_holds_all_that_the_contract_promises(finished):
     assert summary["train_seconds"] > 0
     assert summary["evaluation"]["contexts"] == 200
     config = json.loads((finished.path / "config.json").read_text())
+    assert config["threads"] == 1
     assert config["settings"] == SAC_SETTINGS
     assert config["budget"] == {"seconds": None, "timesteps": 400}
     assert set(config["versions"]) >= {"netdiffuse", "python", "torch", "stable_baselines3", "numpy"}

@@ -220,3 +220,10 @@ def test_parquet_out_without_pyarrow_names_the_extra_and_leaves_nothing(tmp_path
     with pytest.raises(MissingExtraError, match="parquet"):
         decide_file(tmp_path / "in.csv", tmp_path / "new" / "out.parquet", PROBLEM, decide)
     assert [p.name for p in tmp_path.iterdir()] == ["in.csv"]
+
+
+def test_a_missing_header_is_guessed(tmp_path):
+    path = tmp_path / "gains.csv"
+    path.write_text("0.1,1,2\n0.2,1,3\n")
+    with pytest.raises(DataFileError, match="the first line must be a header"):
+        list(tables.read_contexts(path, make_problem("power-allocation", channels=3)))

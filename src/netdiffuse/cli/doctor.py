@@ -13,10 +13,11 @@ def doctor(
     Args:
         json_: print JSON.
     """
-    from netdiffuse.cli.output import console, table_of
+    from netdiffuse.cli.output import console, table_of, working
     from netdiffuse.experiments.self_test import examine
 
-    found = examine()
+    with working("training for five seconds, and evaluating"):
+        found = examine()
     test = found["self_test"]
     if json_:
         print(json.dumps(found))

@@ -22,11 +22,11 @@ def evaluate(
         seed: seed of the contexts; a fixed one, other than training's, unless told.
         json_: print the evaluation as JSON, alone on standard output.
     """
-    from netdiffuse.cli.output import alone_on_stdout, show_evaluation
+    from netdiffuse.cli.output import alone_on_stdout, show_evaluation, working
     from netdiffuse.experiments import load
     from netdiffuse.experiments.evaluation import SEED
 
-    with alone_on_stdout(json_):
+    with alone_on_stdout(json_), working("evaluating"):
         opened = load(run)
         evaluation = opened.evaluate(contexts, SEED if seed is None else seed)
     if json_:

@@ -24,11 +24,19 @@ def alone_on_stdout(json_: bool) -> contextlib.AbstractContextManager[object]:
     return contextlib.redirect_stdout(sys.stderr) if json_ else contextlib.nullcontext()
 
 
+def working(text: str) -> contextlib.AbstractContextManager[object]:
+    """Say on standard error, where it is a terminal, what a block of more than a moment does."""
+    errors = console(stderr=True)
+    return errors.status(text) if errors.is_terminal else contextlib.nullcontext()
+
+
 def show_run(path: Path, summary: dict[str, Any], figures: Sequence[Path]) -> None:
     """Print how a run ended: the policy among the rules and the reference, and where everything is."""
+    from netdiffuse.experiments.config import short_name
+
     out = console()
     out.print(
-        f"{summary['algorithm']} on {summary['problem']}, seed {summary['seed']}: "
+        f"{summary['algorithm']} on {short_name(summary['problem'])}, seed {summary['seed']}: "
         f"{summary['timesteps']:,} timesteps in {summary['train_seconds']:.1f} s of training"
     )
     show_evaluation(summary["algorithm"], summary["evaluation"])
@@ -53,6 +61,9 @@ def show_evaluation(name: str, evaluation: dict[str, Any]) -> None:
     for method, value in sorted(rows, key=lambda row: -row[1]):
         table.add_row(method, form.format(value), style="bold" if method == name else None)
     out.print(table)
+    better = [rule for rule, value in evaluation["baselines"].items() if value > evaluation[measure]]
+    if "random" in better:
+        out.print(f"{name} is below random: it has learned nothing yet, or cannot learn this; try more --seconds")
     if measure == "return_mean":
         more = {
             "prophet_percent": "{:.1f}% of the prophet",

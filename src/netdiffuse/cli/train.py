@@ -40,7 +40,7 @@ def train(
         set: a setting of the algorithm (see `netdiffuse algorithms NAME`).
         problem_set: an argument of the problem.
         n_envs: contexts a vector step; what suits the algorithm unless told.
-        threads: threads of torch.
+        threads: threads of torch; 1 unless told, for more seldom pay with networks this small.
         device: cpu, cuda, ...; auto unless told.
         contexts: contexts (or episodes) of the final evaluation.
         json_: print summary.json on standard output instead of the tables.
@@ -101,7 +101,7 @@ def train(
                 contexts=contexts,
                 report=line,
             )
-    with alone_on_stdout(json_):
+        line.say("drawing figures")
         figures = plot_run(run)
     summary = run.summary
     assert summary is not None  # written by training

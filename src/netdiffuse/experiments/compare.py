@@ -18,7 +18,7 @@ from netdiffuse.experiments.policies import undisturbed
 from netdiffuse.experiments.results import RESULTS, Row, plot_comparison, read_rows
 from netdiffuse.experiments.run import CONFIG, Run
 from netdiffuse.experiments.specs import MethodSpec, parse_spec
-from netdiffuse.experiments.tasks import OneShotTask, SequentialTask, make_task
+from netdiffuse.experiments.tasks import AnyTask, make_task
 from netdiffuse.experiments.training import check_resumable
 
 
@@ -105,6 +105,11 @@ def compare(
         if spec not in rules:
             _check_learns(spec, task)
     rows = {(rule.label, seed): _rule_row(task, rule.method, seed, common) for rule in rules for seed in seeds}
+    for (label, seed), row in rows.items():
+        tell(f"{label}, seed {seed}: {row['optimality_percent']:.4g} (a rule, nothing to train)")
+    if learned:
+        tell(f"{len(learned)} runs of {seconds:g} s of training, {jobs} at a time; finished ones are kept")
+    done_count = 0
     try:
         # On an error the children are told to stop, then the pool waits for them.
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool, Children() as children:
@@ -116,7 +121,8 @@ def compare(
                 label, seed = pending[done]
                 rows[label, seed] = done.result()
                 value = rows[label, seed]["optimality_percent"]
-                tell(f"{label}, seed {seed}: {value:.4g} ({len(rows)} of {len(methods) * len(seeds)})")
+                done_count += 1
+                tell(f"{label}, seed {seed}: {value:.4g} ({done_count} of {len(learned)})")
     except KeyboardInterrupt:
         tell(f"stopped early, with everything saved in {path}: call it again to go on")
         raise
@@ -152,7 +158,7 @@ def _check_same(run_dir: Path, common: Mapping[str, Any], spec: MethodSpec | Non
             raise RunError(f"{run_dir} was made with {key} {getattr(config, key)}, not {value}: choose another --out")
 
 
-def _check_learns(spec: MethodSpec, task: OneShotTask | SequentialTask) -> None:
+def _check_learns(spec: MethodSpec, task: AnyTask) -> None:
     """Make a method's model and forget it: what cannot be trained is to be known before anything else is."""
     check_resumable(spec.settings)
     with undisturbed():
@@ -212,7 +218,7 @@ def _train(
     }
 
 
-def _rule_row(task: OneShotTask | SequentialTask, rule: str, seed: int, common: Mapping[str, Any]) -> Row:
+def _rule_row(task: AnyTask, rule: str, seed: int, common: Mapping[str, Any]) -> Row:
     evaluation = task.score_rule(rule, seed)
     measure = measure_of(evaluation)
     value = evaluation[measure]

@@ -103,6 +103,12 @@ def portable_name(name: str) -> str:
     return f"{os.path.abspath(place)}:{class_name}" if colon and place.endswith(".py") else name
 
 
+def short_name(name: str) -> str:
+    """A problem's name for titles: of a file's path only the file."""
+    place, colon, class_name = name.rpartition(":")
+    return f"{Path(place).name}:{class_name}" if colon and place.endswith(".py") else name
+
+
 def check_device(device: str) -> str:
     """Return the device's name, refusing one that cannot be used here.
 

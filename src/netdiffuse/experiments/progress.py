@@ -45,6 +45,13 @@ class ProgressLine:
         if self._bar is not None:
             self._bar.stop()
 
+    def say(self, text: str) -> None:
+        """Show what is being done that is not training."""
+        if self._bar is not None:
+            self._bar.update(self._task, description=text)
+        else:
+            self.console.print(text, highlight=False)
+
     def __call__(self, report: Report) -> None:
         """Show how far the training is."""
         text = describe(report)
@@ -69,7 +76,9 @@ def describe(report: Report) -> str:
     if not parts and "utility_mean" in report.evaluation:
         parts.append(f"utility {report.evaluation['utility_mean']:.4g}")
     parts.append(f"{report.steps_per_second:,.0f} steps/s")
-    if report.seconds_left is not None:
+    if report.fraction >= 1:
+        parts.append("evaluating")
+    elif report.seconds_left is not None:
         parts.append(f"{_duration(report.seconds_left)} left")
     return "  ".join(parts)
 

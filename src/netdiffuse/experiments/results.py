@@ -10,6 +10,7 @@ import numpy as np
 from netdiffuse.common import InvalidValueError, RunError, mean_interval
 from netdiffuse.common.files import check_entries, read_json
 from netdiffuse.experiments import methods as known
+from netdiffuse.experiments.config import short_name
 from netdiffuse.experiments.evaluation import MEASURES
 from netdiffuse.experiments.figures.comparison import comparison_figure
 from netdiffuse.experiments.figures.curves import Curve, curves_figure
@@ -128,12 +129,12 @@ def plot_comparison(path: Path) -> list[Path]:
     folder = path / FIGURES
     figures = []
     if curves:
-        figure = curves_figure(
-            curves, title=problem, measure=label, reference=100.0 if _in_percent(measure) else None, levels=rules
-        )
+        reference = 100.0 if _in_percent(measure) else None
+        title = short_name(problem)
+        figure = curves_figure(curves, title=title, measure=label, reference=reference, levels=rules)
         figures.append(save(figure, folder / "learning_curves.png"))
     values: dict[str, list[float]] = {}
     for row in rows:
         values.setdefault(row["method"], []).append(row["optimality_percent"])
-    final = comparison_figure(values, title=problem, measure=label)
+    final = comparison_figure(values, title=short_name(problem), measure=label)
     return [*figures, save(final, folder / "comparison.png")]

@@ -22,7 +22,7 @@ from netdiffuse.experiments.checkpoints import checkpoint_dir, load_model
 from netdiffuse.experiments.config import Config, check_device
 from netdiffuse.experiments.evaluation import MEASURES, SEED
 from netdiffuse.experiments.policies import LearnedPolicy
-from netdiffuse.experiments.tasks import OneShotTask, SequentialTask, make_task
+from netdiffuse.experiments.tasks import AnyTask, OneShotTask, SequentialTask, make_task
 from netdiffuse.problems.base import Problem
 
 CONFIG, SUMMARY, PROGRESS, FIGURES, OWN_PROBLEM, LOCK = (
@@ -112,7 +112,7 @@ class Run:
             yield
 
     @cached_property
-    def task(self) -> OneShotTask | SequentialTask:
+    def task(self) -> AnyTask:
         """What was trained on."""
         if self._problem is not None:
             return OneShotTask(self.config.problem, self._problem)

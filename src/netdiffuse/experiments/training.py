@@ -30,7 +30,7 @@ from netdiffuse.experiments.interrupts import stop_on_interrupt
 from netdiffuse.experiments.monitor import Monitor, Report, TrainingStopped
 from netdiffuse.experiments.policies import undisturbed
 from netdiffuse.experiments.run import CONFIG, SUMMARY, Run, refuse_occupied
-from netdiffuse.experiments.tasks import OneShotTask, Score, SequentialTask, make_task
+from netdiffuse.experiments.tasks import AnyTask, Score, make_task
 from netdiffuse.problems.base import Problem
 
 TRAINING_SCORE_SEED = SEED + 1  # other contexts than those of the final evaluation
@@ -72,7 +72,8 @@ def train(
         policy: "MlpPolicy" or "EquivariantPolicy"; by default what suits the problem.
         n_envs: contexts a vector step; by default what suits the algorithm.
         device: torch device, "auto" for a GPU where there is one.
-        threads: torch's threads while it trains; by default as they are.
+        threads: torch's threads while it trains; by default 1, for networks this small gain nothing from more, and
+            lose much where the processor is busy.
         checkpoint_seconds: wall-clock seconds between checkpoints.
         contexts: contexts (or episodes) of the final evaluation.
         stop: set from another thread, stops the training like Ctrl-C.
@@ -87,7 +88,7 @@ def train(
     budget = Budget(30.0 if seconds is None and timesteps is None else seconds, timesteps)
     checks.seed("seed", seed)
     most = checks.MOST_THREADS
-    threads = torch.get_num_threads() if threads is None else checks.integer("threads", threads, maximum=most)
+    threads = 1 if threads is None else checks.integer("threads", threads, maximum=most)
     methods.check_trainable(algorithm)
     task = make_task(problem, problem_args)
     if policy is not None:
@@ -183,7 +184,7 @@ def check_resumable(settings: Mapping[str, Any]) -> None:
         )
 
 
-def _make_model(config: Config, task: OneShotTask | SequentialTask) -> BaseAlgorithm:
+def _make_model(config: Config, task: AnyTask) -> BaseAlgorithm:
     """The model of a run that has not begun, in environments of its own.
 
     Raises:
@@ -201,7 +202,7 @@ def _make_model(config: Config, task: OneShotTask | SequentialTask) -> BaseAlgor
     )
 
 
-def _load(run: Run, task: OneShotTask | SequentialTask) -> tuple[BaseAlgorithm, dict[str, Any] | None]:
+def _load(run: Run, task: AnyTask) -> tuple[BaseAlgorithm, dict[str, Any] | None]:
     """The model of a run and what its last checkpoint remembers; None where it was stopped before the first one."""
     config = run.config
     if not any((run.path / name).is_dir() for name in (CURRENT, PREVIOUS)):
@@ -216,7 +217,7 @@ def _load(run: Run, task: OneShotTask | SequentialTask) -> tuple[BaseAlgorithm, 
     return model, state
 
 
-def _final_score(config: Config, task: OneShotTask | SequentialTask) -> Score:
+def _final_score(config: Config, task: AnyTask) -> Score:
     """The final evaluation, made before the training: what cannot be made is to be known then."""
     with undisturbed():
         return task.score(task.samples if config.contexts is None else config.contexts, SEED)
@@ -235,7 +236,7 @@ def _torch_threads(threads: int) -> Iterator[None]:
 
 def _fit(
     run: Run,
-    task: OneShotTask | SequentialTask,
+    task: AnyTask,
     model: BaseAlgorithm,
     state: dict[str, Any] | None,
     final: Score,

@@ -2,17 +2,16 @@
 
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv
-from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from netdiffuse.common import UnsupportedError
+from netdiffuse.problems.shared_vecenv import SharedVecEnv
 
 Array = NDArray[Any]
 
@@ -53,11 +52,8 @@ class BatchedEnv(VectorEnv[Array, Array, Array]):
         return {}
 
 
-class BatchedVecEnv(VecEnv):
+class BatchedVecEnv(SharedVecEnv):
     """A `BatchedEnv` as a Stable-Baselines3 `VecEnv`; finished episodes are reported as `Monitor` would.
-
-    The "sub-environments" share one object: `get_attr` and `set_attr` act on it, once; `env_method` too, and a result
-    with one row an environment (`action_masks`) is handed out row by row.
 
     Args:
         env: the environment.
@@ -66,7 +62,6 @@ class BatchedVecEnv(VecEnv):
 
     def __init__(self, env: BatchedEnv, seed: int | None = None) -> None:
         self.env = env
-        self.render_mode = None
         self._actions: Array | None = None
         self._start = time.monotonic()
         self._returns = np.zeros(env.num_envs)
@@ -123,49 +118,11 @@ class BatchedVecEnv(VecEnv):
         self._returns, self._lengths = state["returns"].copy(), state["lengths"].copy()
         self._reset_seeds()
 
+    @property
+    def shared(self) -> BatchedEnv:
+        """The environment, which is what attributes and methods are looked up in."""
+        return self.env
+
     def close(self) -> None:
         """Close the environment."""
         self.env.close()
-
-    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """The environment's attribute, once an index."""
-        return [getattr(self.env, attr_name)] * self._count(indices)
-
-    def has_attr(self, attr_name: str) -> bool:
-        """Whether the environment has the attribute."""
-        return hasattr(self.env, attr_name)
-
-    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Set the environment's attribute.
-
-        Raises:
-            UnsupportedError: only some of the indices are given; they share one object.
-        """
-        if self._count(indices) != self.num_envs:
-            raise UnsupportedError(f"'{attr_name}' cannot be set for some environments only: they share one object")
-        setattr(self.env, attr_name, value)
-
-    def env_method(
-        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
-    ) -> list[Any]:
-        """Call the environment's method once; its result once an index, or its rows where it has one for each."""
-        result = getattr(self.env, method_name)(*method_args, **method_kwargs)
-        wanted = list(self._get_indices(indices))
-        if isinstance(result, np.ndarray) and result.shape[:1] == (self.num_envs,):
-            return [result[i] for i in wanted]
-        return [result] * len(wanted)
-
-    def env_is_wrapped(
-        self,
-        wrapper_class: type[gymnasium.Wrapper[Any, Any, Any, Any]],  # noqa: ARG002
-        indices: VecEnvIndices = None,
-    ) -> list[bool]:
-        """False for each index: there are no wrappers inside."""
-        return [False] * self._count(indices)
-
-    def get_images(self) -> Sequence[Array | None]:
-        """None for each environment: a single environment draws pictures."""
-        return [None] * self.num_envs
-
-    def _count(self, indices: VecEnvIndices) -> int:
-        return len(list(self._get_indices(indices)))

@@ -235,9 +235,19 @@ def _undecodable(path: Path) -> str:
     return "it ends within a character"
 
 
+def _reads_as_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
 def _check_header(path: Path, found: Sequence[str], names: Sequence[str]) -> None:
     where = f"{path}" if _is_parquet(path) else f"{path}, line 1"
     expected = f"the columns must be {names[0]} .. {names[-1]} ({len(names)})"
+    if all(_reads_as_number(name) for name in found):
+        expected += "; the first line must be a header with these names, not numbers"
     if not found:
         raise DataFileError(f"{path} is empty: {expected}")
     repeated = sorted({name for name in found if list(found).count(name) > 1})

@@ -1,17 +1,14 @@
 """Stable-Baselines3's vectorised environment made from any `Problem`: thousands of contexts in one call."""
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
-from stable_baselines3.common.vec_env import VecEnv
-from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 from torch import Tensor
 
-from netdiffuse.common import UnsupportedError
 from netdiffuse.problems.base import Problem
 from netdiffuse.problems.context_batch import (
     ContextBatch,
@@ -20,11 +17,12 @@ from netdiffuse.problems.context_batch import (
     to_array,
     to_tensor,
 )
+from netdiffuse.problems.shared_vecenv import SharedVecEnv
 
 Array = NDArray[Any]
 
 
-class ProblemVecEnv(VecEnv):
+class ProblemVecEnv(SharedVecEnv):
     """A batch of contexts of a problem as a `VecEnv`, without a loop over contexts.
 
     Every episode lasts one step, so every step returns `dones` all true and the next contexts. Each info
@@ -41,8 +39,6 @@ class ProblemVecEnv(VecEnv):
     Raises:
         InvalidValueError: num_envs below 1.
     """
-
-    render_mode: str | None = None
 
     def __init__(self, problem: Problem, num_envs: int = 1, seed: int | None = None) -> None:
         self._batch = ContextBatch(problem, num_envs, seed)
@@ -125,41 +121,3 @@ class ProblemVecEnv(VecEnv):
         """
         self._batch.load_state_dict(state)
         self._reset_seeds()
-
-    def close(self) -> None:
-        """Nothing to release."""
-
-    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
-        """This object's attribute, once an index."""
-        return [getattr(self, attr_name)] * self._count(indices)
-
-    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
-        """Set this object's attribute.
-
-        Raises:
-            UnsupportedError: only some of the indices are given; they share one object.
-        """
-        if self._count(indices) != self.num_envs:
-            raise UnsupportedError(f"'{attr_name}' cannot be set for some environments only: they share one object")
-        setattr(self, attr_name, value)
-
-    def env_method(
-        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
-    ) -> list[Any]:
-        """Call this object's method once, and return its result once an index."""
-        return [getattr(self, method_name)(*method_args, **method_kwargs)] * self._count(indices)
-
-    def env_is_wrapped(
-        self,
-        wrapper_class: type[gymnasium.Wrapper[Any, Any, Any, Any]],  # noqa: ARG002
-        indices: VecEnvIndices = None,
-    ) -> list[bool]:
-        """False for each index: there are no wrappers inside."""
-        return [False] * self._count(indices)
-
-    def get_images(self) -> Sequence[Array | None]:
-        """None for each environment: pictures are drawn by `ProblemEnv`."""
-        return [None] * self.num_envs
-
-    def _count(self, indices: VecEnvIndices) -> int:
-        return len(list(self._get_indices(indices)))

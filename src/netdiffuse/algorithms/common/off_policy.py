@@ -2,7 +2,7 @@
 
 import time
 from abc import abstractmethod
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -11,7 +11,14 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.noise import ActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-from stable_baselines3.common.type_aliases import MaybeCallback, RolloutReturn, TrainFreq, TrainFrequencyUnit
+from stable_baselines3.common.type_aliases import (
+    MaybeCallback,
+    RolloutReturn,
+    Schedule,
+    TrainFreq,
+    TrainFrequencyUnit,
+)
+from stable_baselines3.common.utils import FloatSchedule
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 from torch import Tensor
@@ -19,15 +26,18 @@ from torch import Tensor
 from netdiffuse.algorithms.common.canonical import canonical
 from netdiffuse.algorithms.common.critics import Critic
 from netdiffuse.algorithms.common.diffusion_algorithm import DiffusionAlgorithm
+from netdiffuse.algorithms.common.policies import DiffusionPolicy
 from netdiffuse.algorithms.common.replay import NStepReplayBuffer
 from netdiffuse.algorithms.common.saturation import SaturationMonitor
 from netdiffuse.algorithms.common.setup import problem_of, refuse_normalised
 from netdiffuse.common import InvalidValueError, UnsupportedError, checks
+from netdiffuse.diffusion import DiffusionModel
 from netdiffuse.problems.base import Problem
 from netdiffuse.problems.feasible import FeasibleSet
 from netdiffuse.problems.features import StandardisedContext
 from netdiffuse.problems.vecenv import ProblemVecEnv
 
+Self = TypeVar("Self", bound="BatchedOffPolicyAlgorithm")
 LOG_EVERY = 100
 """Vector steps between measurements of saturation, which are not free."""
 ENOUGH = 1000
@@ -41,14 +51,18 @@ class BatchedOffPolicyAlgorithm(DiffusionAlgorithm, OffPolicyAlgorithm):
     in episodes: with thousands of one-step episodes a vector step, that costs more than learning does. Here problems
     are stepped as tensors, and `log_interval` counts vector steps.
 
-    Subclasses write `_explore` and `train`.
+    Subclasses set `critic_learning_rate` before anything else, and write `_explore` and `train`.
     """
 
     problem: Problem | None
     feasible: FeasibleSet | None
     saturation: SaturationMonitor | None
+    policy: DiffusionPolicy
+    actor: DiffusionModel
+    actor_target: DiffusionModel
     critic: Critic
     critic_target: Critic
+    critic_learning_rate: Schedule
     _vector_steps: int
     _statistics_fitted: bool
 
@@ -58,6 +72,15 @@ class BatchedOffPolicyAlgorithm(DiffusionAlgorithm, OffPolicyAlgorithm):
 
     def _setup_model(self) -> None:
         super()._setup_model()
+        policy = self.policy
+        assert policy.critic is not None
+        assert policy.actor_target is not None
+        assert policy.critic_target is not None
+        self.actor, self.actor_target = policy.actor, policy.actor_target
+        self.critic, self.critic_target = policy.critic, policy.critic_target
+        self.actor.optimizer = policy.optimizer
+        self.critic_lr_schedule = FloatSchedule(self.critic_learning_rate)
+        self.critic.optimizer = torch.optim.Adam(self.critic.parameters(), lr=self.critic_lr_schedule(1), fused=True)
         assert isinstance(self.train_freq, TrainFreq)
         checks.integer("train_freq", self.train_freq.frequency)
         if self.train_freq.unit is not TrainFrequencyUnit.STEP:
@@ -86,6 +109,12 @@ class BatchedOffPolicyAlgorithm(DiffusionAlgorithm, OffPolicyAlgorithm):
         if reset_num_timesteps or self._last_obs is None:
             self.replay_buffer.cut()  # environments are about to be reset
         return super()._setup_learn(total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar)
+
+    def _decay_learning_rates(self) -> None:
+        """Set those of actor and critics to what they are at this point of training."""
+        self._update_learning_rate(self.actor.optimizer)
+        for group in self.critic.optimizer.param_groups:
+            group["lr"] = self.critic_lr_schedule(self._current_progress_remaining)
 
     def _standardise(self, targets: Tensor) -> Tensor:
         """Standardise targets, and keep the target critics on the scale of the critics."""
@@ -209,8 +238,34 @@ class BatchedOffPolicyAlgorithm(DiffusionAlgorithm, OffPolicyAlgorithm):
         elapsed = (time.time_ns() - self.start_time) / 1e9
         self.ep_info_buffer.append({"r": float(rewards.mean()), "l": 1, "t": elapsed})
 
+    def learn(
+        self: Self,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int | None = 100,
+        tb_log_name: str | None = None,
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> Self:
+        """Learn for a number of environment steps; as in Stable-Baselines3, but `log_interval` counts vector steps.
+
+        `tb_log_name` is the name of the class unless told.
+        """
+        return super().learn(
+            total_timesteps,
+            callback,
+            log_interval,  # type: ignore[arg-type] # None for no rows
+            tb_log_name or type(self).__name__,
+            reset_num_timesteps,
+            progress_bar,
+        )
+
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "problem", "saturation"]
+        networks = ["actor", "actor_target", "critic", "critic_target"]
+        return [*super()._excluded_save_params(), "problem", "saturation", *networks]
+
+    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
+        return ["policy", "actor.optimizer", "critic.optimizer"], []
 
     def checkpoint_state(self) -> dict[str, Any]:
         """What a save file leaves out and a checkpoint needs: the replay buffer."""

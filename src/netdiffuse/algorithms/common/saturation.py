@@ -3,12 +3,14 @@
 import warnings
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from netdiffuse.common.seeding import generator
 from netdiffuse.problems.base import Problem
 
 WARN_ABOVE_PERCENT = 50.0
+ALWAYS = 0.99  # share of contexts
 
 
 class SaturationMonitor:
@@ -36,14 +38,20 @@ class SaturationMonitor:
         return max(self._share(actions) - self.normal_percent, 0.0)
 
     def check(self, actions: Tensor) -> float:
-        """`measure`, with one warning that names the remedy when most coordinates are stuck."""
+        """`measure`, with one warning that names the remedy when most coordinates are stuck.
+
+        A coordinate may well be at its bounds where the context asks for it; stuck is one that is always at the same.
+        """
         percent = self.measure(actions)
-        if percent > WARN_ABOVE_PERCENT and not self._warned:
+        at_bound = self.problem.feasible.at_bound(actions)
+        share = torch.stack([(at_bound & side).float().mean(0) for side in (actions > 0, actions < 0)]).amax(0)
+        stuck = 100 * float((share >= ALWAYS).float().mean()) - self.normal_percent
+        if stuck > WARN_ABOVE_PERCENT and not self._warned:
             self._warned = True
             warnings.warn(
-                f"{percent:.0f}% of the action coordinates are at their bound beyond the reference's share: the policy "
-                "is saturating. Lower learning_rate, raise pull_weight or exploration_noise, or give the feasible set "
-                "a larger scale.",
+                f"{stuck:.0f}% of the action coordinates are at their bound whatever the context, beyond the "
+                "reference's share: the policy is saturating. Lower learning_rate, raise pull_weight or "
+                "exploration_noise, or give the feasible set a larger scale.",
                 RuntimeWarning,
                 stacklevel=2,
             )

@@ -7,8 +7,8 @@ import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
-from stable_baselines3.common.utils import FloatSchedule, polyak_update
+from stable_baselines3.common.type_aliases import GymEnv, Schedule
+from stable_baselines3.common.utils import polyak_update
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 from torch import Tensor
@@ -171,14 +171,6 @@ class D2SAC(BatchedOffPolicyAlgorithm):
                 raise UnsupportedError("action_masks=True needs an environment with a method action_masks()")
             self.replay_buffer_kwargs["masked_actions"] = int(self.action_space.n)
         super()._setup_model()
-        assert self.policy.critic is not None
-        assert self.policy.critic_target is not None
-        assert self.policy.actor_target is not None
-        self.actor, self.actor_target = self.policy.actor, self.policy.actor_target
-        self.critic, self.critic_target = self.policy.critic, self.policy.critic_target
-        self.actor.optimizer = self.policy.optimizer
-        self.critic_lr_schedule = FloatSchedule(self.critic_learning_rate)
-        self.critic.optimizer = torch.optim.Adam(self.critic.parameters(), lr=self.critic_lr_schedule(1), fused=True)
         start = torch.full((1,), WARM, device=self.device)
         self.log_ent_coef = start.log().requires_grad_()
         self.ent_coef_optimizer = torch.optim.Adam([self.log_ent_coef], lr=1e-3)
@@ -247,9 +239,7 @@ class D2SAC(BatchedOffPolicyAlgorithm):
         """Update critics, actor and temperature from the replay buffer."""
         assert self.replay_buffer is not None
         self.policy.set_training_mode(True)
-        self._update_learning_rate(self.actor.optimizer)
-        for group in self.critic.optimizer.param_groups:
-            group["lr"] = self.critic_lr_schedule(self._current_progress_remaining)
+        self._decay_learning_rates()
         self._fit_statistics()
 
         for _ in range(gradient_steps):
@@ -302,27 +292,9 @@ class D2SAC(BatchedOffPolicyAlgorithm):
         """As in Stable-Baselines3, with masks as in sb3-contrib: booleans (n, actions)."""
         return self.policy.predict(observation, state, episode_start, deterministic, action_masks)
 
-    def learn(
-        self: Self,
-        total_timesteps: int,
-        callback: MaybeCallback = None,
-        log_interval: int | None = 100,
-        tb_log_name: str = "D2SAC",
-        reset_num_timesteps: bool = True,
-        progress_bar: bool = False,
-    ) -> Self:
-        """Learn for a number of environment steps; as in Stable-Baselines3, but `log_interval` counts vector steps."""
-        return super().learn(
-            total_timesteps,
-            callback,
-            log_interval,  # type: ignore[arg-type] # None for no rows
-            tb_log_name,
-            reset_num_timesteps,
-            progress_bar,
-        )
-
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "actor", "actor_target", "critic", "critic_target", "log_ent_coef"]
+        return [*super()._excluded_save_params(), "log_ent_coef"]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
-        return ["policy", "actor.optimizer", "critic.optimizer", "ent_coef_optimizer"], ["log_ent_coef"]
+        modules, _ = super()._get_torch_save_params()
+        return [*modules, "ent_coef_optimizer"], ["log_ent_coef"]

@@ -4,8 +4,8 @@ from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 import torch
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
-from stable_baselines3.common.utils import FloatSchedule, polyak_update
+from stable_baselines3.common.type_aliases import GymEnv, Schedule
+from stable_baselines3.common.utils import polyak_update
 from torch import Tensor
 
 from netdiffuse.algorithms.common.off_policy import BatchedOffPolicyAlgorithm
@@ -206,20 +206,6 @@ class GDDPG(BatchedOffPolicyAlgorithm):
 
     def _setup_model(self) -> None:
         super()._setup_model()
-        assert self.policy.critic is not None
-        assert self.policy.actor_target is not None
-        assert self.policy.critic_target is not None
-        self.actor = self.policy.actor
-        self.actor_target = self.policy.actor_target
-        self.critic = self.policy.critic
-        self.critic_target = self.policy.critic_target
-        self.actor.optimizer = self.policy.optimizer
-        self.critic_lr_schedule = FloatSchedule(self.critic_learning_rate)
-        self.critic.optimizer = torch.optim.Adam(
-            self.critic.parameters(),
-            lr=self.critic_lr_schedule(1),
-            fused=True,
-        )
         self.policy.score = self._critic_score
 
     def _critic_score(self, obs: Tensor, action: Tensor) -> Tensor:
@@ -251,10 +237,7 @@ class GDDPG(BatchedOffPolicyAlgorithm):
     def train(self, gradient_steps: int, batch_size: int = 256) -> None:
         """Update critics and actor from the replay buffer."""
         self.policy.set_training_mode(True)
-        progress = self._current_progress_remaining
-        self._update_learning_rate(self.actor.optimizer)
-        for group in self.critic.optimizer.param_groups:
-            group["lr"] = self.critic_lr_schedule(progress)
+        self._decay_learning_rates()
         assert self.replay_buffer is not None
         self._fit_statistics()
 
@@ -328,31 +311,6 @@ class GDDPG(BatchedOffPolicyAlgorithm):
         self.policy.features_extractor.load_state_dict(model.policy.features_extractor.state_dict())
         self._statistics_fitted = True
         return self
-
-    def learn(
-        self: Self,
-        total_timesteps: int,
-        callback: MaybeCallback = None,
-        log_interval: int | None = 100,
-        tb_log_name: str = "GDDPG",
-        reset_num_timesteps: bool = True,
-        progress_bar: bool = False,
-    ) -> Self:
-        """Learn for a number of environment steps; as in Stable-Baselines3, but `log_interval` counts vector steps."""
-        return super().learn(
-            total_timesteps,
-            callback,
-            log_interval,  # type: ignore[arg-type] # None for no rows
-            tb_log_name,
-            reset_num_timesteps,
-            progress_bar,
-        )
-
-    def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "actor", "actor_target", "critic", "critic_target"]
-
-    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
-        return ["policy", "actor.optimizer", "critic.optimizer"], []
 
 
 def _kind(model: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def comparison_figure(results: Mapping[str, Sequence[float]], *, title: str, mea
         for y, name in enumerate(order):
             values = results[name]
             mean, half = mean_interval(list(values))
-            axes.plot(values, np.full(len(values), y), "o", color=MUTED, alpha=0.55, ms=5, mec="none")
+            axes.plot(values, np.full(len(values), y - 0.22), "o", color=MUTED, alpha=0.55, ms=5, mec="none")
             axes.errorbar(mean, y, xerr=0 if np.isnan(half) else half, fmt="D", color=POLICY, ms=5.5, capsize=3)
             axes.annotate(
                 f"{mean:.2f}", (mean, y), xytext=(0, 7), textcoords="offset points", ha="center", fontsize=8.5
@@ -33,5 +33,5 @@ def comparison_figure(results: Mapping[str, Sequence[float]], *, title: str, mea
         axes.set_ylim(-0.6, len(order) - 0.2)
         axes.grid(axis="y", visible=False)
         axes.set_xlabel(measure)
-        axes.set_title(f"{title}: mean and 95% interval (blue), seeds (grey)")
+        axes.set_title(f"{title}: mean and 95% interval (blue), seeds (grey, below)")
     return figure

@@ -13,6 +13,7 @@ from netdiffuse.common import mean_interval
 from netdiffuse.experiments.figures.style import colour, level_lines, new_figure, styled
 
 Array = NDArray[np.float64]
+FEW = 5  # runs, below which no interval is drawn
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,9 @@ def curves_figure(
     reference: float | None = 100.0,
     levels: Mapping[str, float] | None = None,
 ) -> Figure:
-    """Draw the curves of each method: one line for a single run; mean and 95% interval over several.
+    """Draw the curves of each method: one line for a single run; the mean of several, with a band around it.
+
+    The band is the 95% interval over five runs or more, and the range of fewer.
 
     Where the measure is a percentage that stays below the reference, a second panel shows what is missing to
     it on a logarithmic scale: there the difference between 99% and 99.9% can be seen.
@@ -50,23 +53,22 @@ def curves_figure(
     """
     with styled():
         drawn = {name: _band(runs) for name, runs in curves.items()}
-        highest = max(float(np.nanmax(mean)) for _, mean, _ in drawn.values())
+        highest = max(float(np.nanmax(mean)) for _, mean, _, _ in drawn.values())
         zoom = reference == 100 and 90 < highest < 100
         figure = new_figure(10.5 if zoom else 6.8, 4.2)
         panels = figure.subplots(1, 2 if zoom else 1, squeeze=False)[0]
-        end = max(float(x[-1]) for x, _, _ in drawn.values())
+        end = max(float(x[-1]) for x, _, _, _ in drawn.values())
         for axes in panels:
             axes.set_xlabel("training time (s)")
             axes.set_xlim(0, end)
-        for index, (name, (x, mean, half)) in enumerate(drawn.items()):
+        for index, (name, (x, mean, low, high)) in enumerate(drawn.items()):
             ink, line = colour(index)
             panels[0].plot(x, mean, line, color=ink, label=name)
-            panels[0].fill_between(x, mean - half, mean + half, color=ink, alpha=0.18, linewidth=0)
+            panels[0].fill_between(x, low, high, color=ink, alpha=0.18, linewidth=0)
             if zoom:
                 panels[1].plot(x, 100 - mean, line, color=ink)
-                upper = np.maximum(100 - mean + half, 1e-6)
-                lower = np.maximum(100 - mean - half, 0.02 * (100 - mean))
-                panels[1].fill_between(x, lower, upper, color=ink, alpha=0.18, linewidth=0)
+                floor = 0.02 * (100 - mean)  # of what an interval leaves missing: less has no place on the axis
+                panels[1].fill_between(x, np.maximum(100 - high, floor), 100 - low, color=ink, alpha=0.18, linewidth=0)
         _levels(panels[0], drawn, reference, dict(levels or {}), end)
         panels[0].set_ylabel(measure)
         panels[0].set_title(title)
@@ -77,29 +79,32 @@ def curves_figure(
     return figure
 
 
-def _band(runs: Sequence[Curve]) -> tuple[Array, Array, Array]:
-    """Mean and half width of the 95% interval on a common axis of time."""
+def _band(runs: Sequence[Curve]) -> tuple[Array, Array, Array, Array]:
+    """Mean, and lower and upper end of the band, on a common axis of time.
+
+    The band is the 95% interval or, of fewer than five runs, whose interval says little, their range.
+    """
     if len(runs) == 1:
-        return (
-            np.asarray(runs[0].seconds, float),
-            np.asarray(runs[0].values, float),
-            np.zeros(len(runs[0].values)),
-        )
+        values = np.asarray(runs[0].values, float)
+        return np.asarray(runs[0].seconds, float), values, values, values
     x = np.linspace(0, min(run.seconds[-1] for run in runs), 200)
-    values = np.array([np.interp(x, run.seconds, run.values) for run in runs])
-    intervals = [mean_interval(list(column)) for column in values.T]
-    return x, np.array([i.mean for i in intervals]), np.array([i.half_width for i in intervals])
+    every = np.array([np.interp(x, run.seconds, run.values) for run in runs])
+    mean = every.mean(0)
+    if len(runs) < FEW:
+        return x, mean, every.min(0), every.max(0)
+    half = np.array([mean_interval(list(column)).half_width for column in every.T])
+    return x, mean, mean - half, mean + half
 
 
 def _levels(
     axes: Axes,
-    drawn: Mapping[str, tuple[Array, Array, Array]],
+    drawn: Mapping[str, tuple[Array, Array, Array, Array]],
     reference: float | None,
     levels: dict[str, float],
     end: float,
 ) -> None:
     """Choose the range of the axis, and draw the reference and the rules that lie in it."""
-    means = np.concatenate([mean for _, mean, _ in drawn.values()])
+    means = np.concatenate([mean for _, mean, _, _ in drawn.values()])
     high = float(np.nanmax(means)) if reference is None else max(float(np.nanmax(means)), reference)
     # The start of training may lie very low: show the part from the best rule, or most of the curves.
     inner = [max(levels.values())] if levels else []

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from netdiffuse.baselines.rules import applicable_rules
 from netdiffuse.common.seeding import generator
-from netdiffuse.experiments.batched_task import BatchedTask
+from netdiffuse.experiments.config import short_name
 from netdiffuse.experiments.evaluation import MEASURES, SEED, Evaluation, measure_of, rule_generator
 from netdiffuse.experiments.figures.curves import Curve, curves_figure
 from netdiffuse.experiments.figures.decisions import decisions_figure
@@ -17,6 +17,7 @@ from netdiffuse.experiments.figures.style import save
 from netdiffuse.experiments.figures.trajectory import trajectory_figure
 from netdiffuse.experiments.run import FIGURES, Run
 from netdiffuse.experiments.tasks import OneShotTask
+from netdiffuse.experiments.tasks.batched import BatchedTask
 
 SHOWN = 3  # contexts in the figures of decisions
 REGRETS = 5000  # contexts in the histogram
@@ -74,7 +75,7 @@ def _learning(run: Run) -> Figure:
     levels = summary["evaluation"]["baselines"] if summary is not None and known else {}
     return curves_figure(
         {run.config.algorithm: [Curve(curve["seconds"].tolist(), curve[measure].tolist())]},
-        title=f"{run.config.algorithm} on {run.config.problem}",
+        title=f"{run.config.algorithm} on {short_name(run.config.problem)}",
         measure=MEASURES[measure],
         reference=100.0 if measure.endswith("percent") else None,
         levels=levels,

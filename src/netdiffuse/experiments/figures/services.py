@@ -9,10 +9,10 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from netdiffuse.algorithms import D2SAC
-from netdiffuse.experiments.batched_task import BatchedTask
 from netdiffuse.experiments.evaluation import SEED
 from netdiffuse.experiments.figures.style import MUTED, POLICY, REFERENCE, new_figure, styled
 from netdiffuse.experiments.run import Run
+from netdiffuse.experiments.tasks.batched import BatchedTask
 from netdiffuse.problems.aigc_services import AIGCServicesVectorEnv, ServiceSimulator
 
 Array = NDArray[Any]

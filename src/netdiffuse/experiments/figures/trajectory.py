@@ -3,7 +3,7 @@
 import matplotlib as mpl
 import numpy as np
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
@@ -30,7 +30,8 @@ def trajectory_figure(problem: Problem, contexts: Tensor, trajectory: Tensor, re
         decisions = problem.feasible.decode(trajectory).flatten(2).numpy()  # (steps + 1, n, entries)
         steps = np.arange(len(decisions))
         tint, name, unit = _tint(problem, contexts, decisions.shape[2])
-        norm = Normalize(float(tint.min()), float(tint.max()))
+        spans_decades = problem.log_contexts and float(tint.min()) > 0
+        norm = (LogNorm if spans_decades else Normalize)(float(tint.min()), float(tint.max()))
         shades = mpl.colormaps["viridis"]
         for i, axes in enumerate(panels):
             for entry in range(decisions.shape[2]):

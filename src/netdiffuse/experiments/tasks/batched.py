@@ -14,7 +14,8 @@ from netdiffuse.algorithms import D2SAC
 from netdiffuse.baselines.service_rules import rules_of
 from netdiffuse.common import UnknownNameError, checks
 from netdiffuse.experiments.policies import undisturbed
-from netdiffuse.experiments.tasks import Score, SequentialTask
+from netdiffuse.experiments.tasks.base import Score
+from netdiffuse.experiments.tasks.sequential import SequentialTask
 from netdiffuse.problems.batched import BatchedEnv, BatchedVecEnv
 
 Array = NDArray[Any]
