@@ -22,7 +22,7 @@ run = train(
     timesteps=arguments.timesteps,
     n_envs=32,  # episodes in step
     contexts=50,  # episodes of the evaluation
-    problem_args={"instance": "random", "providers": 4, "instance_seed": 3, "rate": 2e-4, "horizon": 2.5e5},
+    problem_args={"instance": "random", "providers": 4, "instance_seed": 1, "rate": 2e-4, "horizon": 2.5e5},
     settings={"learning_starts": 512, "batch_size": 128, "policy_kwargs": {"net_arch": [64, 64]}},
 )
 evaluation = run.evaluate(50)

@@ -5,6 +5,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv
 from torch.distributions import Categorical
 
@@ -173,12 +174,87 @@ def test_the_temperature_cools_geometrically_or_holds_an_entropy():
         model._current_progress_remaining = left
         found.append(model._temperature())
     np.testing.assert_allclose(found, [0.2, 0.02, 0.002])
-    model = learner(Corridor(), ent_coef="auto", target_entropy=0.5).learn(1200)
-    obs = torch.as_tensor(model.replay_buffer.observations[:500, 0])
+
+
+@pytest.mark.parametrize(("share", "falls"), [(0.05, True), (1.0, False)])
+def test_a_learned_temperature_falls_above_the_target_entropy_and_rises_below(share, falls):
+    model = learner(Corridor(), ent_coef="auto", target_entropy=share)
+    model.learn(200)  # at random still, and the policy nearly uniform
+    before = model._temperature()
+    model.train(20, 32)
+    assert (model._temperature() < before) == falls
+
+
+def test_the_target_entropy_is_that_of_allowed_actions():
+    model = learner(DummyVecEnv([Corridor] * 2), action_masks=True, ent_coef="auto").learn(40)
+    batch = model.replay_buffer.draw(16)
+    assert model._most_entropy(batch) == pytest.approx(np.log(2))  # of three actions one is forbidden
+    assert model._most_entropy(batch._replace(masks=None)) == pytest.approx(np.log(3))
+
+
+def test_forbidden_actions_count_neither_in_targets_nor_in_the_actors_loss():
+    model = learner(DummyVecEnv([Corridor] * 2), action_masks=True).learn(60)
+    batch = model.replay_buffer.draw(64)
     with torch.no_grad():
-        entropy = entropy_of(model.policy.log_probs(model.actor(model.policy.context(obs)), None)).mean()
-    assert float(entropy) < 0.9 * np.log(3)  # it started at one and came down
-    assert model._temperature() != 0.2
+        torch.manual_seed(0)
+        before = model._targets(batch, 0.1)
+        for network in model.critic_target.networks:
+            network.head.bias[2] += 100.0  # the forbidden action seems wonderful
+        torch.manual_seed(0)
+        after = model._targets(batch, 0.1)
+    cut = batch.next_masks.all(1)  # nothing is known of what follows the end of an episode
+    assert (~cut).sum() > 20
+    torch.testing.assert_close(after[~cut], before[~cut])
+    going = cut & (batch.discounts > 0)
+    assert not going.any() or (after[going] > before[going]).all()
+    with torch.no_grad():
+        for network in model.critic.networks:
+            network.head.bias[2] += 100.0
+    model.train(100, 64)
+    log_probs = model.policy.log_probs(model.actor(torch.zeros(50, 1)), None)
+    assert log_probs[:, 2].exp().mean().item() < 0.6  # no gradient has drawn it there
+
+
+def test_masks_in_the_replay_buffer_are_those_of_their_observations():
+    env = BatchedVecEnv(AIGCServicesVectorEnv(4, **SHORT), seed=0)
+    model = learner(env, action_masks=True, learning_starts=80).learn(400)
+    total = env.env.simulator.providers.total_t
+    buffer, rows = model.replay_buffer, 100
+
+    def allowed(observations):
+        room = observations[..., 1:40:2] * total >= observations[..., -2:-1] * 250 - 0.5
+        return room | ~room.any(-1, keepdims=True)
+
+    np.testing.assert_array_equal(buffer.masks[:rows], allowed(buffer.observations[:rows]))
+    going = buffer.dones[:rows] == 0
+    assert (~going).any()
+    np.testing.assert_array_equal(buffer.next_masks[:rows][going], allowed(buffer.next_observations[:rows])[going])
+
+
+def test_what_cannot_be_learned_from_is_refused_by_name():
+    with pytest.raises(UnsupportedError, match=r"observations must be a Box, got Discrete\(16\): .*FlattenObservation"):
+        learner("FrozenLake-v1")
+    learner(gymnasium.wrappers.FlattenObservation(gymnasium.make("FrozenLake-v1"))).learn(220)
+    with pytest.raises(InvalidValueError, match="n_candidates must be 1"):
+        learner(Corridor(), policy_kwargs={"n_candidates": 4})
+    with pytest.raises(UnsupportedError, match="has weights"):
+        learner(Corridor(), policy_kwargs={"features_extractor_class": Weighted})
+
+
+class Weighted(BaseFeaturesExtractor):
+    def __init__(self, observation_space):
+        super().__init__(observation_space, 4)
+        self.layer = torch.nn.Linear(1, 4)
+
+    def forward(self, observations):
+        return self.layer(observations)
+
+
+def test_a_vector_environment_of_ours_is_taken_as_it_is():
+    model = learner(gymnasium.make_vec("netdiffuse/AIGCServices-v0", num_envs=3, **SHORT), n_steps=2)
+    assert isinstance(model.env, BatchedVecEnv)
+    assert (model.n_envs, model.n_steps) == (3, 2)
+    model.learn(30)
 
 
 def test_same_seed_same_run_and_a_save_file_goes_on(tmp_path):

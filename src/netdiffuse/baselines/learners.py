@@ -19,7 +19,7 @@ from netdiffuse.baselines.rewards import (
 from netdiffuse.baselines.settings import LEARNERS, NETWORK, RANGES, WIDEST, Settings
 from netdiffuse.common import InvalidValueError, UnknownNameError, UnsupportedError, checks
 from netdiffuse.problems.base import Problem
-from netdiffuse.problems.batched import BatchedVecEnv
+from netdiffuse.problems.batched import BatchedVecEnv, play_randomly
 from netdiffuse.problems.features import StandardisedContext, context_statistics
 from netdiffuse.problems.rewards import reward_statistics
 
@@ -85,9 +85,16 @@ def make_learner(
     if one_shot is None:
         one_shot = problem is not None
     arguments = dict(settings.one_shot if one_shot else settings.sequential)
+    policy_arguments = NETWORK | dict(settings.one_shot_policy if one_shot else settings.sequential_policy)
     if isinstance(env, BatchedVecEnv):
         arguments |= settings.batched
-    policy_arguments = NETWORK | dict(settings.one_shot_policy if one_shot else settings.sequential_policy)
+        random_play = play_randomly(env.env)
+        policy_arguments["features_extractor_class"] = StandardisedContext
+        policy_arguments["features_extractor_kwargs"] = {k: random_play[k] for k in ("mean", "std")}
+        kind = "replay" if settings.off_policy else "rollout"
+        if f"{kind}_buffer_class" not in overrides and settings.algorithm is not MaskablePPO:  # whose keeps masks
+            arguments[f"{kind}_buffer_class"] = BUFFERS[kind]
+            arguments[f"{kind}_buffer_kwargs"] = {"reward_std": random_play["reward_std"]}
     if one_shot:
         if settings.target_entropy is not None:
             arguments["target_entropy"] = settings.target_entropy * int(np.prod(env.action_space.shape or (1,)))

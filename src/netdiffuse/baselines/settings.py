@@ -133,7 +133,12 @@ _Q_LEARNING: dict[str, Any] = _SEQUENTIAL | {
     "target_update_interval": 500,
 }
 _Q_LEARNING_BATCHED: dict[str, Any] = {"learning_starts": 2000, "gradient_steps": 3, "target_update_interval": 2000}
-_ON_POLICY_BATCHED: dict[str, Any] = {"learning_rate": linear_decay(1e-3, 0.05), "n_steps": 64, "batch_size": 512}
+_ON_POLICY_BATCHED: dict[str, Any] = {
+    "learning_rate": linear_decay(1e-3, 0.05),
+    "n_steps": 64,
+    "batch_size": 512,
+    "ent_coef": 0.01,  # without, choices among many may collapse onto one for good
+}
 
 LEARNERS: dict[str, Settings] = {
     "sac": Settings(SAC, n_envs=128, one_shot=_SOFT, sequential=_SEQUENTIAL, target_entropy=-3.0),
@@ -202,6 +207,13 @@ LEARNERS: dict[str, Settings] = {
             "n_steps": 16,
             "gae_lambda": 0.95,
             "gamma": 0.99,
+        },
+        batched={
+            "learning_rate": linear_decay(1e-3, 0.05),
+            "n_steps": 8,
+            "ent_coef": 0.01,
+            "normalize_advantage": True,
+            "use_rms_prop": False,
         },
     ),
     "dqn": Settings(

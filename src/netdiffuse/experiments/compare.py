@@ -31,7 +31,8 @@ class Comparison:
         rows: as in results.json, those of methods and seeds that earlier calls have asked for among them: `problem`,
             `method` (the word it was asked for with), `seed`, `seconds`, `timesteps`, `optimality_percent`, `curve`
             (pairs of seconds and value), `policy`, `settings`, `measure`, which names the number that stands in
-            `optimality_percent` and `curve` where it is another (`measure_of`), and `problem_args`.
+            `optimality_percent` and `curve` where it is another (`measure_of`), `problem_args`, the whole
+            `evaluation`, and `curve_timesteps`, the environment steps of each point of the curve.
         figures: where they are; of all rows.
     """
 
@@ -215,6 +216,8 @@ def _train(
         "settings": run.config.settings,
         "measure": measure,
         "problem_args": run.config.problem_args,
+        "evaluation": summary["evaluation"],
+        "curve_timesteps": curve["timesteps"].tolist() if measure in curve else [],
     }
 
 
@@ -234,4 +237,6 @@ def _rule_row(task: AnyTask, rule: str, seed: int, common: Mapping[str, Any]) ->
         "settings": {},
         "measure": measure,
         "problem_args": common["problem_args"],
+        "evaluation": evaluation,
+        "curve_timesteps": [0, 0],
     }

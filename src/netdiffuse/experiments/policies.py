@@ -5,9 +5,11 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from sb3_contrib import MaskablePPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from torch import Tensor
 
+from netdiffuse.algorithms import D2SAC
 from netdiffuse.common.seeding import random_state, set_random_state
 from netdiffuse.problems.base import Problem
 
@@ -43,6 +45,11 @@ class LearnedPolicy:
         """
         contexts = self.problem.check_contexts(contexts)
         return self.problem.feasible.decode(self.actions(contexts))
+
+
+def wants_masks(model: BaseAlgorithm) -> bool:
+    """Whether a model acts by action masks."""
+    return isinstance(model, MaskablePPO) or (isinstance(model, D2SAC) and model.action_masks)
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import time
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypedDict
 
 import gymnasium
 import numpy as np
@@ -50,6 +50,38 @@ class BatchedEnv(VectorEnv[Array, Array, Array]):
     def summarise(self, final: dict[str, Array]) -> dict[str, float]:  # noqa: ARG002
         """Measures of finished episodes beside their return, from the arrays of `final_info`, one entry an episode."""
         return {}
+
+
+class RandomPlay(TypedDict):
+    """What random play shows: mean and deviation of the observations, and the deviation of the rewards."""
+
+    mean: list[float]
+    std: list[float]
+    reward_std: float
+
+
+def play_randomly(env: BatchedEnv, steps: int = 200, seed: int = 0) -> RandomPlay:
+    """Measure observations and rewards under random actions, and leave the environment as it was.
+
+    A number that never varies has deviation 1.
+    """
+    before = env.state_dict()
+    observations, _ = env.reset(seed=seed)
+    env.action_space.seed(seed)
+    seen, rewards = [], []
+    for _ in range(steps):
+        seen.append(observations)
+        observations, reward, _, _, _ = env.step(env.action_space.sample())
+        rewards.append(reward)
+    env.load_state_dict(before)
+    every = np.concatenate(seen).astype(np.float64)
+    mean, std = every.mean(0), every.std(0)
+    reward_std = float(np.std(rewards))
+    return RandomPlay(
+        mean=mean.tolist(),
+        std=np.where(std > 1e-6 * np.abs(mean), std, 1.0).tolist(),
+        reward_std=reward_std if reward_std > 0 else 1.0,
+    )
 
 
 class BatchedVecEnv(SharedVecEnv):

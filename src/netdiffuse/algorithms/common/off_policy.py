@@ -71,7 +71,11 @@ class BatchedOffPolicyAlgorithm(DiffusionAlgorithm, OffPolicyAlgorithm):
         """Actions (n, action_size) with exploration noise, not yet clamped, for raw observations (n, ...)."""
 
     def _setup_model(self) -> None:
+        self.replay_buffer_kwargs["gamma"] = self.gamma  # which `load` may have changed
+        self.n_steps = 1  # Stable-Baselines3 would warn that ours does it
         super()._setup_model()
+        assert isinstance(self.replay_buffer, NStepReplayBuffer)
+        self.n_steps = self.replay_buffer.n_steps
         policy = self.policy
         assert policy.critic is not None
         assert policy.actor_target is not None

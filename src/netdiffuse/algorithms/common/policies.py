@@ -106,6 +106,11 @@ class DiffusionPolicy(BasePolicy):
         self.action_size = self._coordinates(action_space)
         self.score: Score | None = None
         self.features_extractor = self.make_features_extractor()
+        if any(True for _ in self.features_extractor.parameters()):
+            raise UnsupportedError(
+                f"{type(self.features_extractor).__name__} has weights, which no optimizer here trains: use a features "
+                "extractor without, or a wider net_arch"
+            )
 
         steps = denoising_steps if actor == "diffusion" else 1
         noisy = actor == "diffusion"

@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor
 
 from netdiffuse.common import UnknownNameError, UnsupportedError, checks
 from netdiffuse.problems.base import Problem
+from netdiffuse.problems.batched import BatchedEnv, BatchedVecEnv
 from netdiffuse.problems.environments import ProblemEnv
 from netdiffuse.problems.features import StandardisedContext, context_statistics
 from netdiffuse.problems.registry import PRESETS, make_problem
@@ -45,6 +46,8 @@ def decaying(name: str, rate: float | Schedule, final_fraction: float) -> Schedu
 def as_env(env: GymEnv | Problem | str, n_envs: int, seed: int | None) -> GymEnv | str:
     """Batch problems: a `Problem`, a preset's name or a `ProblemEnv` becomes a `ProblemVecEnv` of n_envs contexts.
 
+    A vector environment of ours becomes a `BatchedVecEnv`.
+
     Anything else, a `ProblemEnv` in wrappers of the user's own among it, is returned as it is, for Stable-Baselines3 to
     make or wrap.
     """
@@ -57,6 +60,8 @@ def as_env(env: GymEnv | Problem | str, n_envs: int, seed: int | None) -> GymEnv
         env = bare.problem
     if isinstance(env, Problem):
         return ProblemVecEnv(env, n_envs, seed)
+    if isinstance(env, gymnasium.vector.VectorEnv) and isinstance(env.unwrapped, BatchedEnv):
+        return BatchedVecEnv(env.unwrapped, seed)
     return env
 
 
@@ -106,7 +111,10 @@ def policy_arguments(env: VecEnv | None, given: dict[str, Any]) -> dict[str, Any
     problem = problem_of(env)
     if problem is None:
         if not isinstance(env.observation_space, spaces.Box):
-            return given  # refused by the features extractor
+            raise UnsupportedError(
+                f"observations must be a Box, got {env.observation_space}: wrap the environment in "
+                "gymnasium.wrappers.FlattenObservation"
+            )
         if "features_extractor_class" in given:
             return given
         zeros = np.zeros(env.observation_space.shape)

@@ -40,7 +40,8 @@ class D2SAC(BatchedOffPolicyAlgorithm):
 
     Args:
         policy: "MlpPolicy".
-        env: an environment with a `Discrete` action space or its id, or a VecEnv.
+        env: an environment with a `Discrete` action space and `Box` observations, or its id, or a VecEnv, or a vector
+            environment of ours.
         learning_rate: of the actor; a number decays linearly to `final_learning_rate` of itself.
         critic_learning_rate: of the critics; likewise.
         final_learning_rate: share of the learning rates that is left at the end, in [0, 1].
@@ -52,12 +53,14 @@ class D2SAC(BatchedOffPolicyAlgorithm):
         gamma: discount factor, in [0, 1].
         train_freq: vector steps between updates.
         gradient_steps: gradient steps an update; -1 for one a transition.
-        n_steps: rewards summed in an n-step return.
+        n_steps: rewards summed in an n-step return; above 1 without a correction for older policies, and without the
+            entropy of the steps between.
         priority_exponent: alpha of prioritised replay, in [0, 1]; 0 is uniform.
         ent_coef: temperature, the weight of the entropy: a number in the reward's unit, which decays geometrically to
             `final_ent_coef`; or "auto", learned from 0.2 on to hold `target_entropy`.
-        final_ent_coef: the temperature at the end, above zero; not with "auto".
-        target_entropy: entropy that "auto" holds, as a share in (0, 1) of that of the uniform choice.
+        final_ent_coef: the temperature at the end, above zero; of no effect with "auto".
+        target_entropy: entropy that "auto" holds, as a share in [0, 1] of that of the uniform choice among the actions
+            that are allowed.
         action_masks: learn and act by the environment's `action_masks()`.
         actor: "diffusion", or "mlp" for a plain network: discrete SAC.
         denoising_steps: steps of the chain.
@@ -157,6 +160,7 @@ class D2SAC(BatchedOffPolicyAlgorithm):
             "prediction": prediction,
             "sampler": sampler,
             "actor": actor,
+            "net_arch": [256, 256],
             "n_critics": 2,
             "target_networks": True,
         }
@@ -204,8 +208,10 @@ class D2SAC(BatchedOffPolicyAlgorithm):
         return actions.cpu().numpy().reshape(-1, 1)
 
     def _current_masks(self) -> NDArray[np.bool_]:
+        """What the environments allow now, checked; shape (n_envs, actions)."""
         assert self.env is not None
-        return np.stack(self.env.env_method("action_masks")).astype(bool)
+        masks = np.stack(self.env.env_method("action_masks"))
+        return self.policy.check_masks(masks, self.env.num_envs)
 
     def _step(self, env: VecEnv, actions: NDArray[Any]) -> VecEnvStepReturn:
         assert isinstance(self.action_space, spaces.Discrete)
@@ -222,8 +228,10 @@ class D2SAC(BatchedOffPolicyAlgorithm):
     ) -> None:
         if self.action_masks:
             following = self._current_masks()
-            # Those at hand belong to the next episode already. Nothing is known of what a time limit cut off.
-            following[dones] = True
+            # Those at hand belong to the next episode already. Where a time limit cut one off, the environment may
+            # have told its last mask in the info; otherwise all actions count.
+            for row in np.flatnonzero(dones):
+                following[row] = infos[row].get("action_masks", True)
             replay_buffer.add_masks(self._last_masks, following)
         super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
 
@@ -234,6 +242,12 @@ class D2SAC(BatchedOffPolicyAlgorithm):
         # The target network lags in its weights, not in its scale: values are read off with the current statistics.
         values = self.critic_target(context).amin(0) * self.critic.std + self.critic.mean
         return batch.returns + batch.discounts * soft_value(log_probs, values, temperature)
+
+    def _most_entropy(self, batch: ReplayBatch) -> float:
+        """Mean entropy of the uniform choice among the actions that are allowed."""
+        if batch.masks is None:
+            return float(np.log(self.policy.action_size))
+        return float(batch.masks.sum(1).log().mean())
 
     def train(self, gradient_steps: int, batch_size: int = 256) -> None:
         """Update critics, actor and temperature from the replay buffer."""
@@ -270,8 +284,8 @@ class D2SAC(BatchedOffPolicyAlgorithm):
 
             # Temperature: hold the target entropy
             if self.ent_coef == "auto":
-                goal = self.target_entropy * float(np.log(self.policy.action_size))
-                excess = float(entropy_of(log_probs.detach()).mean()) - goal
+                entropy = float(entropy_of(log_probs.detach()).mean())
+                excess = entropy - self.target_entropy * self._most_entropy(batch)
                 self.ent_coef_optimizer.zero_grad()
                 (self.log_ent_coef * excess).sum().backward()
                 self.ent_coef_optimizer.step()

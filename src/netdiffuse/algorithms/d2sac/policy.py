@@ -45,6 +45,11 @@ class CategoricalDiffusionPolicy(DiffusionPolicy):
 
     bound: ClassVar[float] = 4.0
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.n_candidates != 1:
+            raise InvalidValueError(f"n_candidates must be 1 where a choice is drawn, got {self.n_candidates}")
+
     @staticmethod
     def _coordinates(action_space: spaces.Space[Any]) -> int:
         assert isinstance(action_space, spaces.Discrete)
@@ -69,7 +74,9 @@ class CategoricalDiffusionPolicy(DiffusionPolicy):
         self.set_training_mode(False)
         obs, vectorised = self.obs_to_tensor(observation)
         assert isinstance(obs, Tensor)
-        masks = None if action_masks is None else self._masks(action_masks, len(obs))
+        masks = None
+        if action_masks is not None:
+            masks = torch.from_numpy(self.check_masks(action_masks, len(obs))).to(self.device)
         with torch.no_grad():
             actions = self.choose(obs, deterministic, masks).cpu().numpy() + self._first
         return (actions if vectorised else actions[0]), state
@@ -106,7 +113,12 @@ class CategoricalDiffusionPolicy(DiffusionPolicy):
             logits = logits.masked_fill(~masks, -torch.inf)
         return logits.log_softmax(1)
 
-    def _masks(self, masks: NDArray[np.bool_], n: int) -> Tensor:
+    def check_masks(self, masks: NDArray[Any], n: int) -> NDArray[np.bool_]:
+        """Masks as booleans of shape (n, actions).
+
+        Raises:
+            InvalidValueError: another shape, or a row that allows nothing.
+        """
         found = np.asarray(masks, dtype=bool)
         if found.ndim == 1:
             found = np.broadcast_to(found, (n, len(found)))
@@ -114,7 +126,7 @@ class CategoricalDiffusionPolicy(DiffusionPolicy):
             raise InvalidValueError(f"action_masks must have shape ({n}, {self.action_size}), got {np.shape(masks)}")
         if not found.any(1).all():
             raise InvalidValueError(f"action_masks must allow an action, row {int(np.argmin(found.any(1)))} has none")
-        return torch.as_tensor(found.copy(), device=self.device)
+        return found.copy()
 
 
 POLICIES: dict[str, type[BasePolicy]] = {"MlpPolicy": CategoricalDiffusionPolicy}

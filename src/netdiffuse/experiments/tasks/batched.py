@@ -6,14 +6,13 @@ from typing import Any
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
-from sb3_contrib import MaskablePPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
-from netdiffuse.algorithms import D2SAC
 from netdiffuse.baselines.service_rules import rules_of
 from netdiffuse.common import UnknownNameError, checks
-from netdiffuse.experiments.policies import undisturbed
+from netdiffuse.experiments.evaluation import RULE_STREAM, SEED
+from netdiffuse.experiments.policies import undisturbed, wants_masks
 from netdiffuse.experiments.tasks.base import Score
 from netdiffuse.experiments.tasks.sequential import SequentialTask
 from netdiffuse.problems.batched import BatchedEnv, BatchedVecEnv
@@ -63,7 +62,8 @@ class BatchedTask(SequentialTask):
 
         def score(model: BaseAlgorithm, baselines: bool = True) -> dict[str, Any]:
             if not levels:  # once, when it is first needed
-                levels.update({rule: self.score_rule(rule, seed, samples)["return_mean"] for rule in self.rules})
+                played = {rule: self._play_rule(rule, samples, seed, seed) for rule in self.rules}
+                levels.update({rule: evaluation["return_mean"] for rule, evaluation in played.items()})
             found = self._judge(lambda env, obs: self.predict(model, env, obs), samples, seed)
             reference = self.make(1).reference_rule
             if reference is not None:
@@ -74,16 +74,19 @@ class BatchedTask(SequentialTask):
 
         return score
 
-    def score_rule(self, rule: str, seed: int, samples: int | None = None) -> dict[str, Any]:
-        """Score a rule by the same episodes.
+    def score_rule(self, rule: str, seed: int) -> dict[str, Any]:
+        """Score a rule by the episodes of the final evaluation; the seed is that of the random one's choices.
 
         Raises:
             UnknownNameError: the environment has no such rule.
         """
         if rule not in self.rules:
             raise UnknownNameError(f"rule of {self.name}", rule, self.rules)
-        random = np.random.default_rng(seed)
-        return self._judge(lambda env, _: rules_of(env)[rule](random), samples or self.samples, seed)
+        return self._play_rule(rule, self.samples, SEED, seed)
+
+    def _play_rule(self, rule: str, samples: int, seed: int, rule_seed: int) -> dict[str, Any]:
+        random = np.random.default_rng(rule_seed ^ RULE_STREAM)
+        return self._judge(lambda env, _: rules_of(env)[rule](random), samples, seed)
 
     def _judge(self, act: Act, samples: int, seed: int) -> dict[str, Any]:
         returns, measures = play(self.make(samples), act, seed)
@@ -95,11 +98,6 @@ class BatchedTask(SequentialTask):
         if wants_masks(model):
             return model.predict(observations, deterministic=True, action_masks=env.action_masks())[0]  # type: ignore[call-arg]
         return model.predict(observations, deterministic=True)[0]
-
-
-def wants_masks(model: BaseAlgorithm) -> bool:
-    """Whether a model acts by action masks."""
-    return isinstance(model, MaskablePPO) or (isinstance(model, D2SAC) and model.action_masks)
 
 
 def play(env: BatchedEnv, act: Act, seed: int) -> tuple[NDArray[np.float64], dict[str, float]]:

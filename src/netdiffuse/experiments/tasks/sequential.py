@@ -5,13 +5,14 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from sb3_contrib.common.maskable.evaluation import evaluate_policy as masked_evaluate_policy
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecEnv
 
 from netdiffuse.common import InvalidValueError, NetdiffuseError, UnsupportedError, checks
-from netdiffuse.experiments.policies import undisturbed
+from netdiffuse.experiments.policies import undisturbed, wants_masks
 from netdiffuse.experiments.tasks.base import Score
 
 PARALLEL = 10  # evaluation episodes at a time
@@ -66,7 +67,8 @@ class SequentialTask:
         def returns(model: Any) -> list[float]:
             with undisturbed():
                 env = make_vec_env(self.name, min(samples, PARALLEL), seed=seed, env_kwargs=self.arguments)
-                result, _ = evaluate_policy(model, env, samples, return_episode_rewards=True)
+                judge = masked_evaluate_policy if wants_masks(model) else evaluate_policy
+                result, _ = judge(model, env, samples, return_episode_rewards=True)
                 env.close()
             return list(result)  # type: ignore[arg-type]
 
