@@ -51,6 +51,15 @@ def test_the_axis_shows_the_interesting_range():
     assert 100 < high < 105
 
 
+def test_without_a_reference_every_rule_is_shown():
+    levels = {"random": -134.0, "prophet": 555.0}
+    axes = curves_figure({"a": [curve(400)]}, title="t", reference=None, levels=levels).axes[0]
+    low, high = axes.get_ylim()
+    assert low < -134
+    assert high > 555
+    assert {text.get_text() for text in axes.texts} == {"random", "prophet"}
+
+
 def test_above_the_reference_there_is_no_panel_of_what_is_missing():
     assert len(curves_figure({"a": [curve(104)]}, title="t").axes) == 1
     assert len(curves_figure({"a": [curve(20)]}, title="t", reference=None).axes) == 1

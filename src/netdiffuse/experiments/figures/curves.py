@@ -105,9 +105,12 @@ def _levels(
 ) -> None:
     """Choose the range of the axis, and draw the reference and the rules that lie in it."""
     means = np.concatenate([mean for _, mean, _, _ in drawn.values()])
-    high = float(np.nanmax(means)) if reference is None else max(float(np.nanmax(means)), reference)
-    # The start of training may lie very low: show the part from the best rule, or most of the curves.
-    inner = [max(levels.values())] if levels else []
+    if reference is None:  # the rules are all that a curve can be held against: show them all
+        inner = list(levels.values())
+        high = max(float(np.nanmax(means)), *inner) if inner else float(np.nanmax(means))
+    else:  # the start of training may lie very low: show the part from the best rule, or most of the curves
+        inner = [max(levels.values())] if levels else []
+        high = max(float(np.nanmax(means)), reference)
     low = min([float(np.nanquantile(means, 0.1)), *inner])
     margin = 0.06 * (high - low or abs(high) or 1.0)
     axes.set_ylim(low - 2 * margin, high + margin)

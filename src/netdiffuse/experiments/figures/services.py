@@ -17,7 +17,7 @@ from netdiffuse.problems.aigc_services import AIGCServicesVectorEnv, ServiceSimu
 
 Array = NDArray[Any]
 SHOWN = 3  # choices whose denoising is drawn
-BINS = 100  # of an episode's time
+COLUMNS = 100  # of an episode's time, at most
 
 
 def service_figures(run: Run, task: BatchedTask) -> dict[str, Figure]:
@@ -72,15 +72,16 @@ def load_figure(times: Array, loads: Array, simulator: ServiceSimulator) -> Figu
     """
     mean_quality = simulator.providers.quality(np.arange(100, 251, 10)).mean(0)
     order = np.argsort(-mean_quality)
-    bins = np.minimum((BINS * times / (times[-1] + 1)).astype(int), BINS - 1)
-    picture = np.full((len(order), BINS), np.nan)
-    for one in range(BINS):
+    columns = max(1, min(COLUMNS, len(times) // 8))  # so that hardly one has no decision in it
+    bins = np.minimum((columns * times / (times[-1] + 1)).astype(int), columns - 1)
+    picture = np.full((len(order), columns), np.nan)
+    for one in range(columns):
         if (bins == one).any():
             picture[:, one] = loads[bins == one].mean(0)[order]
     with styled():
         figure = new_figure(7.6, 1.4 + 0.2 * len(order))
         axes, side = figure.subplots(1, 2, sharey=True, width_ratios=[4, 1])
-        edges = np.linspace(0, times[-1] / 86_400, BINS + 1)
+        edges = np.linspace(0, times[-1] / 86_400, columns + 1)
         rows = np.arange(len(order) + 1) - 0.5
         mesh = axes.pcolormesh(edges, rows, picture, vmin=0, vmax=1, cmap="viridis")
         axes.set_yticks(range(len(order)), [str(i) for i in order])
