@@ -76,6 +76,7 @@ CASES = [
     *((cls, *case) for cls in (GDDPG, DiffusionAPG, DiffusionBC) for case in EVERY),
     *((GDDPG, *case) for case in GDDPG_ALONE),
     *((DiffusionBC, *case) for case in BC_ALONE),
+    (DiffusionAPG, {"max_grad_norm": 0.0}, InvalidValueError, "max_grad_norm must be positive"),
     (DiffusionAPG, {"pull_weight": -0.1}, InvalidValueError, "pull_weight must be non-negative"),
     (DiffusionAPG, {"env": "Pendulum-v1"}, UnsupportedError, "made from a netdiffuse Problem"),
 ]

@@ -39,6 +39,7 @@ class OneShotAlgorithm(DiffusionAlgorithm):
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = POLICIES
+    max_grad_norm: float | None = None
     problem: Problem
     feasible: FeasibleSet
 
@@ -132,6 +133,8 @@ class OneShotAlgorithm(DiffusionAlgorithm):
         loss, metrics = self._loss()
         self.actor.optimizer.zero_grad()
         loss.backward()
+        if self.max_grad_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.actor.parameters(), self.max_grad_norm)
         self.actor.optimizer.step()
         self._n_updates += 1
         self._record(metrics)

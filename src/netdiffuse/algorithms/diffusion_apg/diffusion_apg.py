@@ -31,6 +31,9 @@ class DiffusionAPG(OneShotAlgorithm):
         final_learning_rate: share of the learning rate that is left at the end, in [0, 1].
         batch_size: contexts in a gradient step.
         pull_weight: weight of the pull towards canonical actions.
+        max_grad_norm: the norm that gradients are clipped to, of a loss in units of the utility's deviation over random
+            actions. Back-propagation through utility and chain makes a few very large ones: on interfering links
+            training is unstable without.
         denoising_steps: steps of the chain.
         schedule: noise schedule: "vp", "cosine" or "linear".
         prediction: what the network predicts: "x0", "eps" or "v".
@@ -56,6 +59,7 @@ class DiffusionAPG(OneShotAlgorithm):
         final_learning_rate: float = 0.03,
         batch_size: int = 64,
         pull_weight: float = 0.01,
+        max_grad_norm: float = 0.2,
         denoising_steps: int = 3,
         schedule: str = "vp",
         prediction: Prediction = "x0",
@@ -71,6 +75,7 @@ class DiffusionAPG(OneShotAlgorithm):
         _init_setup_model: bool = True,
     ) -> None:
         self.pull_weight = checks.non_negative("pull_weight", pull_weight)
+        self.max_grad_norm = checks.positive("max_grad_norm", max_grad_norm)
         chosen = {
             "denoising_steps": denoising_steps,
             "schedule": schedule,
