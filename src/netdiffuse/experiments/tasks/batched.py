@@ -39,7 +39,7 @@ class BatchedTask(SequentialTask):
         self.name = name
         self.env_id = env_id
         env = self.make(1)
-        self.discount: float | None = env.discount
+        self.reference_rule = env.reference_rule
         self.rules = list(rules_of(env))
 
     def make(self, n: int) -> BatchedEnv:
@@ -65,7 +65,7 @@ class BatchedTask(SequentialTask):
                 played = {rule: self._play_rule(rule, samples, seed, seed) for rule in self.rules}
                 levels.update({rule: evaluation["return_mean"] for rule, evaluation in played.items()})
             found = self._judge(lambda env, obs: self.predict(model, env, obs), samples, seed)
-            reference = self.make(1).reference_rule
+            reference = self.reference_rule
             if reference is not None:
                 found[f"{reference}_return_mean"] = levels[reference]
                 share = 100 * found["return_mean"] / levels[reference] if levels[reference] > 0 else None
