@@ -11,7 +11,8 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.utils import LinearSchedule
 from torch import nn
 
-NETWORK: dict[str, Any] = {"net_arch": [256, 256], "activation_fn": nn.ReLU}  # of actor and critic, always
+NETWORK: dict[str, Any] = {"net_arch": [256, 256], "activation_fn": nn.ReLU}  # of actor and critic
+BATCHED_NET_ARCH = [128, 128]  # where many environments are stepped at once: D2SAC's, and better for all
 
 # Lowest and highest of what Stable-Baselines3 takes as it comes and cannot learn with, or not to an end.
 RANGES: dict[str, tuple[float, float]] = {

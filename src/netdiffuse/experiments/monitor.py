@@ -57,7 +57,7 @@ class Monitor(BaseCallback):
         budget: when to stop.
         clock: counts the seconds of training.
         score: a model to its evaluation.
-        evaluations: how many there are, evenly over the budget.
+        evaluations: how many there are, the closer together the earlier.
         state: what a checkpoint remembers, to go on from; None at the beginning.
         checkpoint_seconds: wall-clock seconds between checkpoints, at least; more where one takes long.
         stop: set from elsewhere, stops the training at the next rollout boundary.
@@ -131,8 +131,9 @@ class Monitor(BaseCallback):
         return self.budget.fraction(self.clock.elapsed, self.model.num_timesteps)
 
     def _after(self, fraction: float) -> float:
-        """The share of the budget at which the next evaluation after this one is due."""
-        return (math.floor(fraction * self._evaluations) + 1) / self._evaluations
+        """The share of the budget at which the next evaluation is due: denser at the start, where curves rise."""
+        passed = math.floor(math.sqrt(fraction) * self._evaluations + 1e-9)
+        return float(((passed + 1) / self._evaluations) ** 2)
 
     def _evaluate(self, fraction: float) -> None:
         began = time.monotonic()

@@ -34,9 +34,9 @@ class D2SAC(BatchedOffPolicyAlgorithm):
     arXiv 2303.13052), on soft actor-critic for discrete actions (Christodoulou, arXiv 1910.07207). Deviations, each of
     which made learning faster or kept it from getting stuck: x0 is predicted and bounded smoothly, so that the first
     policy is nearly uniform (the original's chain amplifies its noise into one that is nearly one-hot at random); the
-    temperature decays from warm to cold; the twin critics are layer-normalised and predict standardised returns; many
-    environments are stepped at once; a running average of the actor acts. With `actor="mlp"` this is discrete SAC with
-    the same changes.
+    temperature decays from warm to cold; the twin critics predict standardised returns; many environments are stepped
+    at once, and small networks take a gradient step for each of these steps; a running average of the actor acts. With
+    `actor="mlp"` this is discrete SAC with the same changes.
 
     Args:
         policy: "MlpPolicy".
@@ -69,7 +69,7 @@ class D2SAC(BatchedOffPolicyAlgorithm):
         sampler: how stochastic chains are drawn: "ddpm" or "ddim".
         stats_window_size: episodes over which logged rewards are averaged.
         tensorboard_log: folder of TensorBoard logs, None for none.
-        policy_kwargs: further arguments of the policy, for example {"net_arch": [256, 256]}.
+        policy_kwargs: further arguments of the policy, for example {"net_arch": [128, 128]}.
         verbose: 0 for silence, 1 for information.
         seed: seed of everything random.
         device: torch device, "auto" for a GPU where there is one.
@@ -84,8 +84,8 @@ class D2SAC(BatchedOffPolicyAlgorithm):
         self,
         policy: str | type[CategoricalDiffusionPolicy],
         env: GymEnv | str,
-        learning_rate: float | Schedule = 1e-3,
-        critic_learning_rate: float | Schedule = 1e-3,
+        learning_rate: float | Schedule = 2e-3,
+        critic_learning_rate: float | Schedule = 2e-3,
         final_learning_rate: float = 0.05,
         buffer_size: int = 200_000,
         learning_starts: int = 2000,
@@ -94,7 +94,7 @@ class D2SAC(BatchedOffPolicyAlgorithm):
         ema: float = 0.01,
         gamma: float = 0.99,
         train_freq: int = 1,
-        gradient_steps: int = 3,
+        gradient_steps: int = 1,
         n_steps: int = 1,
         priority_exponent: float = 0.0,
         ent_coef: float | Literal["auto"] = WARM,
@@ -160,7 +160,7 @@ class D2SAC(BatchedOffPolicyAlgorithm):
             "prediction": prediction,
             "sampler": sampler,
             "actor": actor,
-            "net_arch": [256, 256],
+            "net_arch": [128, 128],
             "n_critics": 2,
             "target_networks": True,
         }

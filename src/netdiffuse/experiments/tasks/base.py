@@ -18,7 +18,7 @@ class Task(Protocol):
         batched: whether training environments are stepped all at once, and can be saved.
         samples: how many contexts (or episodes) an evaluation has unless told.
         quick_samples: how many the evaluations during training have.
-        evaluations: how many of those there are, evenly over the budget.
+        evaluations: how many of those there are, the closer together the earlier.
         policy: the recommended policy.
     """
 
