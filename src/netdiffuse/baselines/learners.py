@@ -16,7 +16,7 @@ from netdiffuse.baselines.rewards import (
     StandardisedReplayBuffer,
     StandardisedRolloutBuffer,
 )
-from netdiffuse.baselines.settings import BATCHED_NET_ARCH, LEARNERS, NETWORK, RANGES, WIDEST, Settings
+from netdiffuse.baselines.settings import LEARNERS, NETWORK, RANGES, WIDEST, Settings
 from netdiffuse.common import InvalidValueError, UnknownNameError, UnsupportedError, checks
 from netdiffuse.problems.base import Problem
 from netdiffuse.problems.batched import BatchedVecEnv, play_randomly
@@ -88,7 +88,7 @@ def make_learner(
     policy_arguments = NETWORK | dict(settings.one_shot_policy if one_shot else settings.sequential_policy)
     if isinstance(env, BatchedVecEnv):
         arguments |= settings.batched
-        policy_arguments["net_arch"] = BATCHED_NET_ARCH
+        policy_arguments |= settings.batched_policy
         random_play = play_randomly(env.env)
         policy_arguments["features_extractor_class"] = StandardisedContext
         policy_arguments["features_extractor_kwargs"] = {k: random_play[k] for k in ("mean", "std")}

@@ -12,7 +12,6 @@ from stable_baselines3.common.utils import LinearSchedule
 from torch import nn
 
 NETWORK: dict[str, Any] = {"net_arch": [256, 256], "activation_fn": nn.ReLU}  # of actor and critic
-BATCHED_NET_ARCH = [128, 128]  # where many environments are stepped at once: D2SAC's, and better for all
 
 # Lowest and highest of what Stable-Baselines3 takes as it comes and cannot learn with, or not to an end.
 RANGES: dict[str, tuple[float, float]] = {
@@ -70,6 +69,7 @@ class Settings:
         sequential_policy: the same for episodes of many steps only.
         actions: what it can choose: "continuous", "discrete" or "any".
         batched: further arguments where many environments are stepped at once (64 of them).
+        batched_policy: further arguments of the policy there.
         action_noise: standard deviation of Gaussian exploration noise (actions span [-1, 1]), or None.
         target_entropy: entropy aimed at, in nats an action coordinate, for one-shot problems; or None.
         rollout: decisions in a rollout over all environments, for one-shot problems; or None (off-policy).
@@ -84,6 +84,7 @@ class Settings:
     sequential_policy: Mapping[str, Any] = field(default_factory=dict)
     actions: Literal["continuous", "discrete", "any"] = "continuous"
     batched: Mapping[str, Any] = field(default_factory=dict)
+    batched_policy: Mapping[str, Any] = field(default_factory=dict)
     action_noise: float | None = None
     target_entropy: float | None = None
     rollout: int | None = None
@@ -133,12 +134,22 @@ _Q_LEARNING: dict[str, Any] = _SEQUENTIAL | {
     "exploration_final_eps": 0.01,
     "target_update_interval": 500,
 }
-_Q_LEARNING_BATCHED: dict[str, Any] = {"learning_starts": 2000, "gradient_steps": 3, "target_update_interval": 2000}
-_ON_POLICY_BATCHED: dict[str, Any] = {
+# Batched: measured on edge services, at 80 s on one CPU core; shares of the prophet in brackets. Small networks were
+# better for all but A2C (DQN 97.4 to 98.1%, PPO 91.5 to 94.1%).
+_SMALL: dict[str, Any] = {"net_arch": [128, 128]}
+_Q_LEARNING_BATCHED: dict[str, Any] = {
+    "exploration_fraction": 0.1,
+    "learning_starts": 2000,
+    "gradient_steps": 3,
+    "target_update_interval": 2000,
+}
+_PPO_BATCHED: dict[str, Any] = {  # longer rollouts, fewer epochs, a shorter trace: 94.1 to 96.3%
     "learning_rate": linear_decay(1e-3, 0.05),
-    "n_steps": 64,
-    "batch_size": 512,
-    "ent_coef": 0.01,  # without, choices among many may collapse onto one for good
+    "n_steps": 128,
+    "batch_size": 1024,
+    "n_epochs": 4,
+    "gae_lambda": 0.8,
+    "ent_coef": 0.02,  # without, choices among many may collapse onto one for good
 }
 
 LEARNERS: dict[str, Settings] = {
@@ -179,7 +190,8 @@ LEARNERS: dict[str, Settings] = {
         n_envs=256,
         rollout=2048,
         actions="any",
-        batched=_ON_POLICY_BATCHED,
+        batched=_PPO_BATCHED,
+        batched_policy=_SMALL,
         one_shot={"learning_rate": linear_decay(2e-3), "batch_size": 512, "n_epochs": 5, "gamma": 0.0},
         one_shot_policy={"log_std_init": -1.5},
         sequential_n_envs=8,
@@ -212,13 +224,19 @@ LEARNERS: dict[str, Settings] = {
         batched={
             "learning_rate": linear_decay(1e-3, 0.05),
             "n_steps": 8,
-            "ent_coef": 0.01,
+            "ent_coef": 0.1,  # 96.6%; 0.01 77.4%
             "normalize_advantage": True,
             "use_rms_prop": False,
         },
     ),
     "dqn": Settings(
-        DQN, n_envs=1, one_shot={}, sequential=_Q_LEARNING, actions="discrete", batched=_Q_LEARNING_BATCHED
+        DQN,
+        n_envs=1,
+        one_shot={},
+        sequential=_Q_LEARNING,
+        actions="discrete",
+        batched=_Q_LEARNING_BATCHED,
+        batched_policy=_SMALL,
     ),
     "qr-dqn": Settings(
         QRDQN,
@@ -228,6 +246,7 @@ LEARNERS: dict[str, Settings] = {
         sequential_policy={"n_quantiles": 25},  # the loss compares each with each: 200 take seconds a step
         actions="discrete",
         batched=_Q_LEARNING_BATCHED,
+        batched_policy=_SMALL,
     ),
     "maskable-ppo": Settings(
         MaskablePPO,
@@ -237,6 +256,7 @@ LEARNERS: dict[str, Settings] = {
         sequential_n_envs=8,
         sequential={"learning_rate": linear_decay(3e-4, 0.1), "n_steps": 256, "batch_size": 256, "gamma": 0.99},
         actions="discrete",
-        batched=_ON_POLICY_BATCHED,
+        batched=_PPO_BATCHED,
+        batched_policy=_SMALL,
     ),
 }
