@@ -32,7 +32,7 @@ class BatchedTask(SequentialTask):
 
     samples = 100
     quick_samples = 20
-    evaluations = 40
+    evaluations = 24
     batched = True
 
     def __init__(self, name: str, env_id: str, arguments: Mapping[str, Any]) -> None:

@@ -1,0 +1,1 @@
+"""Image diffusion split across hosts."""

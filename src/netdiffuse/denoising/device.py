@@ -1,0 +1,262 @@
+"""A user's device: has the edge server do the shared steps, does its own, and makes the picture whatever happens."""
+
+import hashlib
+import json
+import random
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import httpx
+from PIL.Image import Image
+from torch import Tensor
+
+from netdiffuse.common import NetdiffuseError, checks
+from netdiffuse.denoising.edge.messages import Ask, ModelCard
+from netdiffuse.denoising.families import Family
+from netdiffuse.denoising.state import MOST_BYTES, ChainState, ChainStateError
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being done ("shared" or "own"), and how many steps of how many are done."""
+
+
+class EdgeServerError(NetdiffuseError):
+    """The edge server could not help: why a device went on alone."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a device ends with.
+
+    Attributes:
+        picture: always there.
+        latents: it was decoded from, shape (1, ...).
+        source: "shared" with the server, or "alone".
+        shared_steps: k, steps that the server did; 0 alone.
+        own_steps: steps that the device did.
+        reason: why the device went on alone, or None.
+        tries: HTTP calls that were made.
+        bytes_received: size of the chain state.
+        waited_s: seconds until the state was there, or was given up.
+        own_s: seconds of the device's own steps and of decoding.
+    """
+
+    picture: Image
+    latents: Tensor
+    source: Literal["shared", "alone"]
+    shared_steps: int
+    own_steps: int
+    reason: str | None
+    tries: int
+    bytes_received: int
+    waited_s: float
+    own_s: float
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The chain that a device makes where there is no server: what `Family.begin` takes."""
+
+    steps: int = 20
+    scheduler: str | None = None
+    guidance_scale: float | None = None
+
+
+class EdgeDevice:
+    """Finishes chains that an edge server has begun.
+
+    Args:
+        model: the same model as the server's.
+        url: of the server, such as "http://127.0.0.1:8000"; None for a device that is always alone.
+        token: the server's bearer token.
+        patience_s: how long the device waits for the server in all, before it goes on alone.
+        tries: how often in a row it tries again after an error or a state that is damaged.
+        backoff_s: seconds before the second try; doubled with each further one, and spread at random.
+        most_local_steps: how many steps the device can do; all unless told.
+        codec: "fp16", "uint8" or "int4", to receive fewer bits; exact unless told.
+        alone: the chain that it makes without the server, where not even the server's settings are known.
+        transport: of the connection, for tests.
+    """
+
+    def __init__(
+        self,
+        model: Family,
+        url: str | None,
+        *,
+        token: str | None = None,
+        patience_s: float = 60.0,
+        tries: int = 5,
+        backoff_s: float = 0.2,
+        most_local_steps: int | None = None,
+        codec: Literal["fp16", "uint8", "int4"] | None = None,
+        alone: Chain | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.model = model
+        self.patience_s = checks.positive("patience_s", patience_s)
+        self.tries = checks.integer("tries", tries)
+        self.backoff_s = checks.non_negative("backoff_s", backoff_s)
+        self.most_local_steps, self.codec = most_local_steps, codec
+        self.alone = alone or Chain()
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._client = None if url is None else httpx.Client(base_url=url, headers=headers, transport=transport)
+        self._card: ModelCard | None = None
+
+    def make(self, prompt: str, *, request_id: str | None = None, progress: Progress | None = None) -> Outcome:
+        """Make a picture, with the server if it can, alone if it must.
+
+        Args:
+            prompt: what to see.
+            request_id: of the request; the same one again is the same request. A new one unless told.
+            progress: told how far it is.
+        """
+        request_id = request_id or uuid.uuid4().hex
+        call = _Call(self.patience_s)
+        began = time.perf_counter()
+        received, reason, size = None, None, 0
+        try:
+            received, size = self._from_server(call, prompt, request_id)
+        except EdgeServerError as error:
+            reason = str(error)
+        waited = time.perf_counter() - began
+        state = received or self._begin(request_id)
+        conditioning = self.model.encode([prompt], state.guidance_scale)
+        k = state.step
+        for after in self.model.run(state, conditioning):
+            state = after
+            if progress is not None:
+                progress("own", state.step - k, state.steps - k)
+        (picture,) = self.model.decode(state)
+        return Outcome(
+            picture,
+            state.latents,
+            "alone" if received is None else "shared",
+            k,
+            state.steps - k,
+            reason,
+            call.made,
+            size,
+            waited,
+            time.perf_counter() - began - waited,
+        )
+
+    def _begin(self, request_id: str) -> ChainState:
+        """A chain of its own: the server's kind, where that is known."""
+        chain = self.alone
+        if self._card is not None:
+            chain = Chain(self._card.steps, self._card.scheduler, self._card.guidance_scale)
+        seed = int.from_bytes(hashlib.sha256(request_id.encode()).digest()[:4], "little")
+        return self.model.begin([seed], chain.steps, scheduler=chain.scheduler, guidance_scale=chain.guidance_scale)
+
+    def _from_server(self, call: "_Call", prompt: str, request_id: str) -> tuple[ChainState, int]:
+        if self._client is None:
+            raise EdgeServerError("there is no server")
+        card = self._model_card(call)
+        if (card.family, card.revision) != (self.model.name, self.model.revision):
+            raise EdgeServerError(
+                f"the server's model is {card.family} {card.revision}, this one {self.model.name} {self.model.revision}"
+            )
+        ask = Ask(
+            id=request_id,
+            prompt=prompt,
+            revision=card.revision,
+            most_local_steps=self.most_local_steps,
+            codec=self.codec,
+        )
+        for failures in range(self.tries):
+            self._send(call, "POST", "/v1/requests", json=ask.model_dump())
+            try:
+                return self._collect(call, request_id)
+            except ChainStateError as error:  # damaged on its way: the server still has it
+                call.pause(self.backoff_s, failures, str(error))
+        raise EdgeServerError(f"{self.tries} chain states in a row were damaged")
+
+    def _model_card(self, call: "_Call") -> ModelCard:
+        if self._card is None:
+            response = self._send(call, "GET", "/v1/model")
+            try:
+                self._card = ModelCard.model_validate_json(response.content)
+            except ValueError as error:
+                raise EdgeServerError(f"this is no edge server: {error}") from error
+        return self._card
+
+    def _collect(self, call: "_Call", request_id: str) -> tuple[ChainState, int]:
+        """Wait for the state. Raises ChainStateError where it is damaged, EdgeServerError where there will be none."""
+        while True:
+            wait = min(20.0, call.left)
+            response = self._send(call, "GET", f"/v1/requests/{request_id}/state", params={"wait": f"{wait:.2f}"})
+            if response.status_code == 200:
+                state = ChainState.from_bytes(response.content, MOST_BYTES)
+                self.model.check(state)
+                if state.batch != 1:
+                    raise ChainStateError(f"one chain was asked for, {state.batch} have come")
+                return state, len(response.content)
+            call.pause(0.05, 0, "the state is not ready")
+
+    def _send(self, call: "_Call", method: str, path: str, **arguments: Any) -> httpx.Response:
+        """Send, and try again where that may help: no answer, too much to do, a server that starts anew.
+
+        Raises:
+            EdgeServerError: the server refuses, or patience is at an end.
+        """
+        assert self._client is not None
+        failures = 0
+        while True:
+            call.made += 1
+            try:
+                response = self._client.request(method, path, timeout=min(call.left, 30.0) + 1.0, **arguments)
+            except httpx.HTTPError as error:
+                reason, wait = f"no answer from the server: {error!r}", None
+            else:
+                if response.status_code < 300:
+                    return response
+                reason = f"the server says {response.status_code}: {_detail(response)}"
+                if response.status_code not in (429, 500, 502, 503, 504):
+                    raise EdgeServerError(reason)
+                wait = _seconds(response.headers.get("Retry-After"))
+            failures += 1
+            if failures >= self.tries and wait is None:
+                raise EdgeServerError(f"{reason}, {failures} times")
+            call.pause(self.backoff_s if wait is None else wait, 0 if wait is not None else failures - 1, reason)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._client is not None:
+            self._client.close()
+
+
+class _Call:
+    """One picture's patience."""
+
+    def __init__(self, patience_s: float) -> None:
+        self.end = time.monotonic() + patience_s
+        self.made = 0
+
+    @property
+    def left(self) -> float:
+        """Seconds of patience that are left."""
+        return max(self.end - time.monotonic(), 0.0)
+
+    def pause(self, seconds: float, failures: int, reason: str) -> None:
+        """Wait before the next try, longer after each failure, and not in step with other devices."""
+        wait = seconds * 2**failures * random.uniform(0.8, 1.2)
+        if wait >= self.left:
+            raise EdgeServerError(f"{reason}; patience is at an end")
+        time.sleep(wait)
+
+
+def _detail(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["detail"])[:200]
+    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError):
+        return response.reason_phrase
+
+
+def _seconds(header: str | None) -> float | None:
+    """What Retry-After says, where it says seconds."""
+    try:
+        return None if header is None else max(float(header), 0.05)
+    except ValueError:
+        return None

@@ -1,0 +1,54 @@
+"""Who decides what requests share: a small protocol, so that a trained policy can, and the default by meaning."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from netdiffuse.denoising.edge.messages import Ask
+from netdiffuse.denoising.embeddings import PromptEncoder
+from netdiffuse.denoising.planner import Plan, Segment, Shape, SharingRule, make_plan
+
+
+class Allocator(Protocol):
+    """Decides what the requests of one window share."""
+
+    def __call__(self, asks: Sequence[Ask], steps: int) -> Plan:
+        """A plan for these requests, in their order, with chains of `steps` steps."""
+
+
+class ByMeaning:
+    """Prompts that are alike share steps, the more alike the more.
+
+    Args:
+        encoder: prompts to embeddings.
+        rule: how much may be shared.
+        shape: "tree" or "flat", as in `make_plan`.
+    """
+
+    def __init__(self, encoder: PromptEncoder, rule: SharingRule | None = None, shape: Shape = "tree") -> None:
+        self.encoder, self.rule, self.shape = encoder, rule or SharingRule(), shape
+
+    def __call__(self, asks: Sequence[Ask], steps: int) -> Plan:
+        """A plan for these requests."""
+        embeddings = self.encoder([ask.prompt for ask in asks])
+        return relieved(make_plan(embeddings, steps, rule=self.rule, shape=self.shape), asks)
+
+
+def relieved(plan: Plan, asks: Sequence[Ask]) -> Plan:
+    """The plan with further steps for devices that cannot do all of theirs: run on the server by their own prompt."""
+    roots = list(plan.roots)
+    for user, (k, ask) in enumerate(zip(plan.shared_steps, asks, strict=True)):
+        least = plan.steps - (ask.most_local_steps or plan.steps)
+        if k < least:
+            own = Segment((user,), (user,), k, least)
+            roots = [_append(root, user, own) for root in roots] if k else [*roots, own]
+    return Plan(plan.users, plan.steps, tuple(roots))
+
+
+def _append(segment: Segment, user: int, own: Segment) -> Segment:
+    """A segment with a child where the user leaves it."""
+    if user not in segment.members:
+        return segment
+    if segment.stop == own.start:
+        return Segment(segment.members, segment.leaders, segment.start, segment.stop, (*segment.children, own))
+    children = tuple(_append(child, user, own) for child in segment.children)
+    return Segment(segment.members, segment.leaders, segment.start, segment.stop, children)

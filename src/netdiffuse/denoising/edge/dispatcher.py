@@ -1,0 +1,114 @@
+"""Gathers requests for an arrival window, and has the engine run each window."""
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from netdiffuse.common import NetdiffuseError
+from netdiffuse.denoising.edge.engine import Engine
+from netdiffuse.denoising.edge.journal import Journal
+from netdiffuse.denoising.edge.messages import Ask
+from netdiffuse.denoising.edge.metrics import Metrics
+
+LOG = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """Takes what the journal has waiting, window after window.
+
+    Args:
+        engine: runs a window.
+        journal: what was accepted.
+        metrics: counts what is done.
+        window_s: how long the first request of a window waits for others, in seconds.
+        most: requests in a window, at most.
+    """
+
+    def __init__(
+        self, engine: Engine, journal: Journal, metrics: Metrics, window_s: float = 0.2, most: int = 64
+    ) -> None:
+        self.engine, self.journal, self.metrics = engine, journal, metrics
+        self.window_s, self.most = window_s, most
+        self._arrived = asyncio.Event()
+        self._listeners: dict[str, set[asyncio.Queue[dict[str, Any]]]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._draining = False
+
+    def start(self) -> None:
+        """Begin, with what an earlier server has left waiting."""
+        self._arrived.set()
+        self._task = asyncio.create_task(self._run())
+
+    def wake(self) -> None:
+        """Say that a request has come in."""
+        self._arrived.set()
+
+    async def drain(self) -> None:
+        """Finish all that is waiting, and stop."""
+        self._draining = True
+        self._arrived.set()
+        if self._task is not None:
+            await self._task
+
+    def listen(self, request_id: str) -> asyncio.Queue[dict[str, Any]]:
+        """A queue of what happens to a request: `{"done": 3, "of": 12}`, and at last `{"status": "ready"}`."""
+        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._listeners.setdefault(request_id, set()).add(queue)
+        return queue
+
+    def leave(self, request_id: str, queue: asyncio.Queue[dict[str, Any]]) -> None:
+        """Listen no longer."""
+        listeners = self._listeners.get(request_id, set())
+        listeners.discard(queue)
+        if not listeners:
+            self._listeners.pop(request_id, None)
+
+    def _tell(self, request_ids: Sequence[str], event: dict[str, Any]) -> None:
+        for request_id in request_ids:
+            for queue in self._listeners.get(request_id, ()):
+                queue.put_nowait(event)
+
+    async def _run(self) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while waiting := await asyncio.to_thread(self.journal.waiting):
+                if len(waiting) < self.most and not self._draining:
+                    await asyncio.sleep(self.window_s)
+                    waiting = await asyncio.to_thread(self.journal.waiting)
+                await self._window(waiting[: self.most])
+            if self._draining:
+                return
+
+    async def _window(self, asks: list[Ask]) -> None:
+        """Run one window; what goes wrong fails its requests and no others."""
+        loop = asyncio.get_running_loop()
+        ids = [ask.id for ask in asks]
+        # The same requests start from the same noise, also after a server was killed in the middle of them.
+        seed = int.from_bytes(hashlib.sha256("\n".join(sorted(ids)).encode()).digest()[:4], "little") >> 1
+        began = time.perf_counter()
+        delivered: set[str] = set()
+
+        def deliver(request_id: str, state: bytes, step: int) -> None:
+            self.journal.finish(request_id, state, step)
+            delivered.add(request_id)
+            loop.call_soon_threadsafe(self._tell, [request_id], {"status": "ready", "shared_steps": step})
+
+        def progress(done: int, total: int) -> None:
+            self.metrics.server_steps.inc()
+            loop.call_soon_threadsafe(self._tell, ids, {"done": done, "of": total})
+
+        try:
+            await asyncio.to_thread(self.engine.run, asks, seed, deliver, progress)
+        except (NetdiffuseError, RuntimeError, MemoryError) as error:
+            LOG.exception("a window of %d requests failed", len(asks))
+            for request_id in set(ids) - delivered:
+                await asyncio.to_thread(self.journal.fail, request_id, str(error) or type(error).__name__)
+                self._tell([request_id], {"status": "failed"})
+                self.metrics.failed.inc()
+        self.metrics.ready.inc(len(delivered))
+        self.metrics.windows.observe(time.perf_counter() - began)
+        self.metrics.window_size.observe(len(asks))

@@ -1,0 +1,154 @@
+"""The journal of an edge server: every request that it accepted, on disk before the device is told so."""
+
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from netdiffuse.common import RunError
+from netdiffuse.denoising.edge.messages import Ask, Status
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS requests (
+    id TEXT PRIMARY KEY,
+    ask TEXT NOT NULL,
+    status TEXT NOT NULL,
+    shared_steps INTEGER,
+    state BLOB,
+    error TEXT,
+    accepted REAL NOT NULL,
+    ready REAL,
+    collected REAL
+);
+CREATE INDEX IF NOT EXISTS by_status ON requests (status, accepted);
+"""
+
+
+class ConflictError(RunError):
+    """An id that was used before, for another request."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A request as the journal has it; times in seconds since 1970."""
+
+    ask: Ask
+    status: Status
+    shared_steps: int | None
+    error: str | None
+    accepted: float
+    ready: float | None
+
+
+class Journal:
+    """Requests in an SQLite file, which survives a server that is killed.
+
+    Args:
+        path: of the file; its folder is made.
+
+    Raises:
+        RunError: the file is no journal.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        try:
+            self._db = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")  # what was accepted outlives a power cut
+            self._db.executescript(SCHEMA)
+        except sqlite3.DatabaseError as error:
+            raise RunError(
+                f"{self.path} is no journal of an edge server ({error}): choose another --journal"
+            ) from error
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def accept(self, ask: Ask) -> bool:
+        """Write a request down; False where it stands there already.
+
+        Raises:
+            ConflictError: its id stands there with another request.
+        """
+        with self._transaction() as db:
+            row = db.execute("SELECT ask FROM requests WHERE id = ?", (ask.id,)).fetchone()
+            if row is not None:
+                if Ask.model_validate_json(row[0]) != ask:
+                    raise ConflictError(f"the id '{ask.id}' was used for another request: choose a new one")
+                return False
+            db.execute(
+                "INSERT INTO requests (id, ask, status, accepted) VALUES (?, ?, 'accepted', ?)",
+                (ask.id, ask.model_dump_json(), time.time()),
+            )
+        return True
+
+    def finish(self, request_id: str, state: bytes, shared_steps: int) -> None:
+        """Keep the state that a device is to go on from."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE requests SET status = 'ready', state = ?, shared_steps = ?, ready = ? WHERE id = ?",
+                (state, shared_steps, time.time(), request_id),
+            )
+
+    def fail(self, request_id: str, error: str) -> None:
+        """Write down that a request cannot be served."""
+        with self._transaction() as db:
+            db.execute(
+                "UPDATE requests SET status = 'failed', error = ?, ready = ? WHERE id = ?",
+                (error, time.time(), request_id),
+            )
+
+    def waiting(self) -> list[Ask]:
+        """Requests that are accepted and neither ready nor failed, the oldest first."""
+        with self._lock:
+            rows = self._db.execute("SELECT ask FROM requests WHERE status = 'accepted' ORDER BY accepted").fetchall()
+        return [Ask.model_validate_json(row[0]) for row in rows]
+
+    def count(self) -> int:
+        """How many are waiting."""
+        with self._lock:
+            return int(self._db.execute("SELECT COUNT(*) FROM requests WHERE status = 'accepted'").fetchone()[0])
+
+    def entry(self, request_id: str) -> Entry | None:
+        """A request, or None where there is none of this id."""
+        with self._lock:
+            row = self._db.execute(
+                "SELECT ask, status, shared_steps, error, accepted, ready FROM requests WHERE id = ?", (request_id,)
+            ).fetchone()
+        return None if row is None else Entry(Ask.model_validate_json(row[0]), *row[1:])
+
+    def collect(self, request_id: str) -> bytes | None:
+        """The state of a request that is ready; it may be collected again, for an answer can be lost."""
+        with self._transaction() as db:
+            row = db.execute("SELECT state FROM requests WHERE id = ? AND status = 'ready'", (request_id,)).fetchone()
+            if row is None:
+                return None
+            db.execute("UPDATE requests SET collected = ? WHERE id = ?", (time.time(), request_id))
+        return bytes(row[0])
+
+    def forget(self, older_than_s: float) -> int:
+        """Delete what was done longer ago than this, and say how many."""
+        with self._transaction() as db:
+            gone = db.execute(
+                "DELETE FROM requests WHERE status != 'accepted' AND ready < ?", (time.time() - older_than_s,)
+            )
+            return gone.rowcount
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()

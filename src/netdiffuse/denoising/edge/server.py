@@ -1,0 +1,231 @@
+"""The edge server over HTTP: accepts requests, runs shared steps once, hands out chain states."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response, WebSocket
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.websockets import WebSocketDisconnect
+
+from netdiffuse.common import checks
+from netdiffuse.denoising.edge.dispatcher import Dispatcher
+from netdiffuse.denoising.edge.engine import Engine
+from netdiffuse.denoising.edge.journal import ConflictError, Journal
+from netdiffuse.denoising.edge.limits import BodyLimit, RateLimit, allowed, retry_after
+from netdiffuse.denoising.edge.messages import Answer, Ask, ModelCard
+from netdiffuse.denoising.edge.metrics import Metrics
+
+FORGET_EVERY_S = 60.0
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """What may be set of an edge server.
+
+    Attributes:
+        window_s: how long the first request of a window waits for others, in seconds.
+        most_in_window: requests that are planned together, at most.
+        most_waiting: requests that may wait; beyond, devices are sent away with 429 and told when to come again.
+        rate: requests a second a client may send, in the long run; 0 for no limit.
+        burst: requests that a client may send at once.
+        most_body_bytes: of a request.
+        keep_s: how long a state is kept for its device, in seconds.
+        token: that devices have to show; None for none.
+    """
+
+    window_s: float = 0.2
+    most_in_window: int = 64
+    most_waiting: int = 1000
+    rate: float = 20.0
+    burst: int = 40
+    most_body_bytes: int = 16_384
+    keep_s: float = 3600.0
+    token: str | None = None
+
+    def __post_init__(self) -> None:
+        checks.non_negative("window_s", self.window_s)
+        checks.non_negative("rate", self.rate)
+        checks.positive("keep_s", self.keep_s)
+        for name in ("most_in_window", "most_waiting", "burst", "most_body_bytes"):
+            checks.integer(name, getattr(self, name))
+
+
+def make_server(engine: Engine, journal: Journal, settings: ServerSettings | None = None) -> FastAPI:
+    """The server as an ASGI application, for `uvicorn` or another.
+
+    Args:
+        engine: runs the shared steps.
+        journal: keeps what was accepted.
+        settings: limits and times.
+    """
+    own = settings or ServerSettings()
+    metrics, limit = Metrics(), RateLimit(own.rate, own.burst)
+    draining = False
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        nonlocal draining
+        dispatcher = Dispatcher(engine, journal, metrics, own.window_s, own.most_in_window)
+        app.state.dispatcher, app.state.loop = dispatcher, asyncio.get_running_loop()
+        dispatcher.start()
+        forgetting = asyncio.create_task(_forget(journal, own.keep_s))
+        yield
+        draining = True
+        forgetting.cancel()
+        await dispatcher.drain()  # what was accepted is finished, and kept in the journal
+        journal.close()
+
+    app = FastAPI(title="netdiffuse edge server", lifespan=lifespan)
+    app.add_middleware(BodyLimit, most_bytes=own.most_body_bytes)
+    app.state.metrics = metrics
+
+    def known(request: Request) -> None:
+        if not allowed(request, own.token):
+            metrics.refused.labels("token").inc()
+            raise HTTPException(
+                401, "show the server's token: Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"}
+            )
+
+    def entry_of(request_id: str) -> Answer:
+        entry = journal.entry(request_id)
+        if entry is None:
+            raise HTTPException(404, f"there is no request '{request_id}': ask anew")
+        return Answer(
+            id=request_id,
+            status=entry.status,
+            shared_steps=entry.shared_steps,
+            waiting=journal.count() if entry.status == "accepted" else 0,
+            error=entry.error,
+        )
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        """What is wrong, without the body, which may be no text at all."""
+        wrong = [{"where": list(one["loc"]), "what": one["msg"]} for one in error.errors()]
+        return JSONResponse({"detail": wrong}, status_code=422)
+
+    @app.get("/healthz")
+    def health() -> dict[str, str]:
+        """Whether the server is there."""
+        return {"status": "draining" if draining else "ok"}
+
+    @app.get("/metrics", dependencies=[Depends(known)])
+    def measures() -> Response:
+        """Counters in Prometheus' format."""
+        metrics.waiting.set(journal.count())
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4")
+
+    @app.get("/v1/model", dependencies=[Depends(known)])
+    def model() -> ModelCard:
+        """What devices need to know."""
+        return engine.card
+
+    @app.post("/v1/requests", status_code=202, dependencies=[Depends(known)])
+    def ask(request: Request, body: Ask, response: Response) -> Answer:
+        """Accept a request; the same id again is the same request."""
+        if draining:
+            raise HTTPException(503, "the server is shutting down", retry_after(5))
+        seconds = limit.wait(request.client.host if request.client else "")
+        if seconds > 0:
+            metrics.refused.labels("rate").inc()
+            raise HTTPException(429, f"more than {own.rate:g} requests a second", retry_after(seconds))
+        if body.revision != engine.card.revision:
+            metrics.refused.labels("revision").inc()
+            raise HTTPException(
+                409, f"the server's model has revision {engine.card.revision}, the device's {body.revision}"
+            )
+        if journal.entry(body.id) is None and journal.count() >= own.most_waiting:
+            metrics.refused.labels("full").inc()
+            raise HTTPException(429, f"{own.most_waiting} requests are waiting already", retry_after(2))
+        try:
+            new = journal.accept(body)
+        except ConflictError as error:
+            metrics.refused.labels("conflict").inc()
+            raise HTTPException(409, str(error)) from error
+        (metrics.accepted if new else metrics.repeated).inc()
+        if not new:
+            response.status_code = 200
+        request.app.state.loop.call_soon_threadsafe(request.app.state.dispatcher.wake)
+        return entry_of(body.id)
+
+    @app.get("/v1/requests/{request_id}", dependencies=[Depends(known)])
+    def status(request_id: str) -> Answer:
+        """Where a request stands."""
+        return entry_of(request_id)
+
+    @app.get("/v1/requests/{request_id}/state", dependencies=[Depends(known)])
+    async def state(request: Request, request_id: str, wait: float = Query(0.0, ge=0, le=60)) -> Response:
+        """The chain state of a request, as bytes; with `wait`, once it is ready or so many seconds have passed."""
+        answer = await _settled(request.app.state.dispatcher, entry_of, request_id, wait)
+        if answer.status == "failed":
+            raise HTTPException(410, f"the request failed: {answer.error}")
+        data = await asyncio.to_thread(journal.collect, request_id) if answer.status == "ready" else None
+        if data is None:
+            return Response(status_code=202, headers=retry_after(1))
+        metrics.collected.inc()
+        metrics.bytes.inc(len(data))
+        return Response(
+            data, media_type="application/octet-stream", headers={"X-Shared-Steps": str(answer.shared_steps)}
+        )
+
+    @app.websocket("/v1/requests/{request_id}/events")
+    async def events(socket: WebSocket, request_id: str) -> None:
+        """Progress as JSON, then the chain state as bytes."""
+        if not allowed(socket, own.token):
+            await socket.close(4401, "show the server's token")
+            return
+        await socket.accept()
+        dispatcher: Dispatcher = socket.app.state.dispatcher
+        queue = dispatcher.listen(request_id)
+        try:
+            answer = entry_of(request_id)
+            while answer.status == "accepted":
+                event = await queue.get()
+                await socket.send_json(event)
+                if "status" in event:
+                    answer = entry_of(request_id)
+            data = await asyncio.to_thread(journal.collect, request_id) if answer.status == "ready" else None
+            if data is None:
+                await socket.close(4410, (answer.error or "failed")[:100])
+                return
+            metrics.collected.inc()
+            metrics.bytes.inc(len(data))
+            await socket.send_bytes(data)
+            await socket.close()
+        except HTTPException as error:
+            await socket.close(4404, str(error.detail)[:100])
+        except WebSocketDisconnect:
+            pass  # the device has gone; its state waits in the journal
+        finally:
+            dispatcher.leave(request_id, queue)
+
+    return app
+
+
+async def _settled(dispatcher: Dispatcher, look: Callable[[str], Answer], request_id: str, wait_s: float) -> Answer:
+    """Where a request stands once it is ready or has failed, or after so many seconds."""
+    end = time.monotonic() + wait_s
+    queue = dispatcher.listen(request_id)
+    try:
+        answer = look(request_id)
+        while answer.status == "accepted" and (left := end - time.monotonic()) > 0:
+            try:
+                event = await asyncio.wait_for(queue.get(), left)
+            except TimeoutError:
+                break
+            if "status" in event:
+                answer = look(request_id)
+        return answer
+    finally:
+        dispatcher.leave(request_id, queue)
+
+
+async def _forget(journal: Journal, keep_s: float) -> None:
+    """Now and then, delete what no device will ask for any more."""
+    while True:
+        await asyncio.to_thread(journal.forget, keep_s)
+        await asyncio.sleep(FORGET_EVERY_S)
