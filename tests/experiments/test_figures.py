@@ -60,6 +60,16 @@ def test_without_a_reference_every_rule_is_shown():
     assert {text.get_text() for text in axes.texts} == {"random", "prophet"}
 
 
+def test_curves_that_rise_from_far_below_are_shown_where_they_end():
+    rising = Curve(list(range(101)), [-500.0, 300.0, *np.linspace(500, 550, 99)])
+    levels = {"random": -134.0, "prophet": 555.0, "halfway": 530.0}
+    figure = curves_figure({"a": [rising]}, title="t", reference=None, levels=levels)
+    low, high = figure.axes[1].get_ylim()
+    assert 490 < low < 510
+    assert 550 < high < 565
+    assert {text.get_text() for text in figure.axes[1].texts} == {"halfway"} | ({"prophet"} if high > 555 else set())
+
+
 def test_above_the_reference_there_is_no_panel_of_what_is_missing():
     assert len(curves_figure({"a": [curve(104)]}, title="t").axes) == 1
     assert len(curves_figure({"a": [curve(20)]}, title="t", reference=None).axes) == 1

@@ -42,7 +42,8 @@ def curves_figure(
     The band is the 95% interval over five runs or more, and the range of fewer.
 
     Where the measure is a percentage that stays below the reference, a second panel shows what is missing to
-    it on a logarithmic scale: there the difference between 99% and 99.9% can be seen.
+    it on a logarithmic scale: there the difference between 99% and 99.9% can be seen. Where there is no reference and
+    the rules lie far apart, a second panel shows where the curves end.
 
     Args:
         curves: method to its runs, one a seed.
@@ -55,8 +56,10 @@ def curves_figure(
         drawn = {name: _band(runs) for name, runs in curves.items()}
         highest = max(float(np.nanmax(mean)) for _, mean, _, _ in drawn.values())
         zoom = reference == 100 and 90 < highest < 100
-        figure = new_figure(10.5 if zoom else 6.8, 4.2)
-        panels = figure.subplots(1, 2 if zoom else 1, squeeze=False)[0]
+        ends = _ends(drawn) if reference is None and levels else None
+        wide = zoom or ends is not None
+        figure = new_figure(10.5 if wide else 6.8, 4.2)
+        panels = figure.subplots(1, 2 if wide else 1, squeeze=False)[0]
         end = max(float(x[-1]) for x, _, _, _ in drawn.values())
         for axes in panels:
             axes.set_xlabel("training time (s)")
@@ -69,11 +72,18 @@ def curves_figure(
                 panels[1].plot(x, 100 - mean, line, color=ink)
                 floor = 0.02 * (100 - mean)  # of what an interval leaves missing: less has no place on the axis
                 panels[1].fill_between(x, np.maximum(100 - high, floor), 100 - low, color=ink, alpha=0.18, linewidth=0)
+            elif ends is not None:
+                panels[1].plot(x, mean, line, color=ink)
+                panels[1].fill_between(x, low, high, color=ink, alpha=0.18, linewidth=0)
         _levels(panels[0], drawn, reference, dict(levels or {}), end)
         panels[0].set_ylabel(measure)
         panels[0].set_title(title)
         if zoom:
             _missing(panels[1])
+        elif ends is not None:
+            panels[1].set_ylim(*ends)
+            panels[1].set_title("the same, where they end")
+            level_lines(panels[1], dict(levels or {}), end)
         if len(drawn) > 1:
             panels[-1].legend(*panels[0].get_legend_handles_labels(), loc="best")
     return figure
@@ -115,6 +125,17 @@ def _levels(
     margin = 0.06 * (high - low or abs(high) or 1.0)
     axes.set_ylim(low - 2 * margin, high + margin)
     level_lines(axes, levels | ({"reference": reference} if reference is not None else {}), end)
+
+
+def _ends(drawn: Mapping[str, tuple[Array, Array, Array, Array]]) -> tuple[float, float] | None:
+    """The range of the curves after a tenth of the time; None where that is most of what they span anyway."""
+    means = np.concatenate([mean for _, mean, _, _ in drawn.values()])
+    late = np.concatenate([mean[x >= 0.1 * x[-1]] for x, mean, _, _ in drawn.values()])
+    low, high = float(late.min()), float(late.max())
+    if not high > low or high - low > 0.3 * float(np.nanmax(means) - np.nanmin(means)):
+        return None
+    margin = 0.1 * (high - low)
+    return low - margin, high + margin
 
 
 def _missing(axes: Axes) -> None:
