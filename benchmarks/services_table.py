@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 import tyro
 from common import finish, machine, milliseconds, show
 
-from netdiffuse import load
+from netdiffuse import D2SAC, load
+from netdiffuse.algorithms.d2sac.losses import entropy_of
 from netdiffuse.common import mean_interval
 from netdiffuse.experiments import Run
 from netdiffuse.experiments.compare import Comparison, compare
 from netdiffuse.experiments.specs import parse_spec
+from netdiffuse.problems.aigc_services import AIGCServicesVectorEnv
 
 SERVICES = "aigc-services"
 STEPS = (1, 2, 3, 5, 8)
@@ -162,6 +165,20 @@ def classics(folder: Path, jobs: int) -> list[Row]:
     return rows
 
 
+def first_policy(seeds: int = 5) -> Row:
+    """Entropy of the untrained policy in nats, mean and least over seeds, and that of the uniform one."""
+    observations = torch.from_numpy(AIGCServicesVectorEnv(64).reset(seed=0)[0])
+    entropies = []
+    for seed in range(seeds):
+        model = D2SAC("MlpPolicy", AIGCServicesVectorEnv(64), seed=seed)
+        with torch.no_grad():
+            x0 = model.actor(model.policy.context(observations))
+            entropies.append(float(entropy_of(model.policy.log_probs(x0, None)).mean()))
+    return {"method": "d2sac, untrained", "entropy": float(np.mean(entropies)), "least": min(entropies)} | {
+        "uniform": float(np.log(20))
+    }
+
+
 COLUMNS = {
     "table": (
         "method",
@@ -179,11 +196,12 @@ COLUMNS = {
     ),
     "ablation": ("method", "seeds", "return", "prophet_percent", "worst", "ms_a_decision", "ms_a_vector_step"),
     "classics": ("method", "seeds", "return", "worst"),
+    "first": ("method", "entropy", "least", "uniform"),
 }
 
 
 def main(
-    only: Literal["table", "ablation", "classics"] | None = None,
+    only: Literal["first", "table", "ablation", "classics"] | None = None,
     folder: Path = Path("runs/services"),
     jobs: int = 2,
     json: bool = False,
@@ -199,9 +217,12 @@ def main(
         out: write the JSON here too.
     """
     result: dict[str, Any] = {"machine": machine(1), "jobs": jobs}
-    for group in ("ablation", "table", "classics") if only is None else (only,):
+    for group in ("first", "ablation", "table", "classics") if only is None else (only,):
         print(group, flush=True)
-        rows = classics(folder, jobs) if group == "classics" else services(group, folder, jobs)
+        if group == "first":
+            rows = [first_policy()]
+        else:
+            rows = classics(folder, jobs) if group == "classics" else services(group, folder, jobs)
         show(COLUMNS[group], [[row[c] for c in COLUMNS[group]] for row in rows])
         result[group] = rows
     finish(result, json, out)

@@ -1,7 +1,9 @@
 """A device against a real server in another process, and against one that misbehaves."""
 
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -11,9 +13,10 @@ import torch
 
 from netdiffuse.denoising.device import Chain, EdgeDevice
 from netdiffuse.denoising.edge.messages import Answer
+from netdiffuse.denoising.peer import Gathering, PeerError, lead
 from netdiffuse.denoising.state import ChainState
 
-from .serving import STEPS, tiny_engine, tiny_model
+from .serving import RULE, STEPS, bag_of_words, tiny_engine, tiny_model
 
 SERVE = """
 import sys, uvicorn
@@ -31,8 +34,6 @@ def model():
 
 
 def free_port():
-    import socket
-
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return found.getsockname()[1]
@@ -197,3 +198,33 @@ def test_without_a_server(model):
     outcome = device.make("apple", request_id="one", progress=lambda *step: seen.append(step))
     assert (outcome.source, outcome.own_steps, outcome.tries) == ("alone", 4, 0)
     assert seen == [("own", n, 4) for n in range(1, 5)]
+
+
+def test_device_to_device(model):
+    """No server: one leads, another joins, and both have their pictures."""
+    port, joined = free_port(), []
+
+    def join(url):
+        follower = EdgeDevice(model, url, patience_s=120)
+        thread = threading.Thread(target=lambda: joined.append(follower.make("lemon on a table")))
+        thread.start()
+        threads.append(thread)
+
+    threads = []
+    own = lead(
+        model, "apple on a table", bag_of_words, chain=Chain(STEPS, "dpm++"), rule=RULE, listening=join,
+        gathering=Gathering(port=port, window_s=3.0, linger_s=120.0),
+    )  # fmt: skip
+    threads[0].join()
+    (other,) = joined
+    assert (own.source, other.source) == ("shared", "shared")
+    assert own.shared_steps == other.shared_steps > 0
+    assert own.shared_steps + own.own_steps == STEPS
+
+
+def test_an_address_that_is_taken(model):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(PeerError, match="is it in use"):
+            lead(model, "apple", bag_of_words, gathering=Gathering(port=taken.getsockname()[1]))

@@ -1,3 +1,4 @@
+import sqlite3
 import threading
 import time
 
@@ -151,7 +152,7 @@ def test_any_bytes(client, body):
 
 
 def test_floods_are_told_when_to_come_again(engine, tmp_path):
-    own = ServerSettings(window_s=0.0, rate=5.0, burst=3)
+    own = ServerSettings(window_s=0.0, rate=0.01, burst=3)  # a token in 100 s: slow enough for any machine
     with TestClient(make_server(engine, Journal(tmp_path / "j.sqlite"), own)) as client:
         codes = [client.post("/v1/requests", json=ask(engine, n)).status_code for n in range(5)]
         assert codes == [202, 202, 202, 429, 429]
@@ -188,24 +189,48 @@ def test_a_new_server_takes_up_the_old_ones_journal(engine, tmp_path):
         assert client.get("/v1/requests/r1/state", params={"wait": 30}).status_code == 200
 
 
-def test_an_engine_that_fails_fails_its_window_alone(engine, tmp_path):
-    class Broken:
-        card = engine.card
+class Broken:
+    """An engine that cannot draw trees."""
 
-        def run(self, asks, seed, deliver, progress):
-            if any("tree" in one.prompt for one in asks):
-                raise RuntimeError("out of memory")
-            engine.run(asks, seed, deliver, progress)
+    def __init__(self, engine):
+        self.engine, self.card = engine, engine.card
 
-    with TestClient(
-        make_server(Broken(), Journal(tmp_path / "j.sqlite"), ServerSettings(window_s=0, rate=0))
-    ) as client:
-        client.post("/v1/requests", json=ask(engine, 1, "a tree"))
-        gone = client.get("/v1/requests/r1/state", params={"wait": 30})
-        assert gone.status_code == 410
-        assert "out of memory" in gone.json()["detail"]
-        client.post("/v1/requests", json=ask(engine, 2))
-        assert client.get("/v1/requests/r2/state", params={"wait": 30}).status_code == 200
+    def run(self, asks, deliver, progress):
+        if any("tree" in one.prompt for one in asks):
+            raise RuntimeError("out of memory")
+        self.engine.run(asks, deliver, progress)
+
+
+def test_one_request_that_fails_fails_alone(engine, tmp_path):
+    journal = Journal(tmp_path / "j.sqlite")
+    for number, prompt in enumerate(["apple", "a tree", "lemon"]):  # all in one window
+        journal.accept(Ask(**ask(engine, number, prompt)))
+    with TestClient(make_server(Broken(engine), journal, ServerSettings(rate=0))) as client:
+        answers = [client.get(f"/v1/requests/r{number}/state", params={"wait": 60}) for number in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 410, 200]
+        assert "out of memory" in answers[1].json()["detail"]
+        client.post("/v1/requests", json=ask(engine, 4))
+        assert client.get("/v1/requests/r4/state", params={"wait": 60}).status_code == 200
+        assert "netdiffuse_requests_failed_total 1.0" in client.get("/metrics").text
+
+
+def test_a_server_that_cannot_write_says_so(engine, tmp_path, monkeypatch):
+    journal = Journal(tmp_path / "j.sqlite")
+    with TestClient(make_server(engine, journal, ServerSettings(window_s=0.0, rate=0))) as client:
+
+        def full(*_):
+            raise sqlite3.OperationalError("database or disk is full")
+
+        monkeypatch.setattr(journal, "finish", full)
+        monkeypatch.setattr(journal, "fail", full)
+        client.post("/v1/requests", json=ask(engine, 1))
+        for _ in range(300):
+            health = client.get("/healthz")
+            if health.status_code == 503:
+                break
+            time.sleep(0.1)
+        assert health.json() == {"status": "stopped"}
+        assert client.post("/v1/requests", json=ask(engine, 2)).status_code == 503
 
 
 def test_journal(tmp_path):

@@ -52,7 +52,7 @@ def test_each_user_gets_what_the_plan_says(model, shape):
     """Against a plain telling of the plan, one chain after another."""
     plan = make_plan(bag_of_words(PROMPTS), STEPS, rule=RULE, shape=shape)
     prompts = model.encode(PROMPTS)
-    states = share(model, plan, prompts, begin(model), seed=5)
+    states = share(model, plan, prompts, begin(model), seeds=range(5, 10))
     assert tuple(state.step for state in states) == plan.shared_steps
 
     def tell(segment, state):
@@ -66,10 +66,19 @@ def test_each_user_gets_what_the_plan_says(model, shape):
             tell(child, state)
 
     for root in plan.roots:
-        tell(root, begin(model)([5 + min(root.members)]))
+        tell(root, begin(model)([5 + root.leaders[0]]))
     for user, k in enumerate(plan.shared_steps):
         if k == 0:
             assert torch.equal(states[user].latents, begin(model)([5 + user]).latents)
+
+
+def test_who_leads_loses_nothing(model):
+    """A leader's picture is what it would have been alone, bit for bit: the same prompt, from the same noise."""
+    plan = fixed_plan(3, STEPS, 4, leader=1)
+    prompts = model.encode(PROMPTS[:3])
+    state = share(model, plan, prompts, begin(model), seeds=[7, 8, 9])[1]
+    alone = model.advance(begin(model)([8]), prompts.select([1]))
+    assert torch.equal(model.advance(state, prompts.select([1])).latents, alone.latents)
 
 
 def test_delivered_as_soon_as_it_is_there(model):
@@ -90,5 +99,7 @@ def test_delivered_as_soon_as_it_is_there(model):
 def test_unlike_numbers(model):
     with pytest.raises(InvalidValueError, match="2 users, but there are 1"):
         share(model, fixed_plan(2, STEPS, 1), model.encode(PROMPTS[:1]), begin(model))
+    with pytest.raises(InvalidValueError, match="2 users, but there are 3 seeds"):
+        share(model, fixed_plan(2, STEPS, 1), model.encode(PROMPTS[:2]), begin(model), seeds=[1, 2, 3])
     with pytest.raises(InvalidValueError, match="the plan has 7 steps, the chains have 6"):
         share(model, fixed_plan(2, 7, 1), model.encode(PROMPTS[:2]), begin(model))

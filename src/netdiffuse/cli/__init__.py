@@ -33,6 +33,8 @@ def _run(words: Sequence[str]) -> int:
 
     from netdiffuse.cli.compare import compare
     from netdiffuse.cli.decide import decide
+    from netdiffuse.cli.denoise import COMMANDS as DENOISE
+    from netdiffuse.cli.denoise import denoise
     from netdiffuse.cli.doctor import doctor
     from netdiffuse.cli.evaluate import evaluate
     from netdiffuse.cli.lists import algorithms, problems
@@ -46,15 +48,19 @@ def _run(words: Sequence[str]) -> int:
         "compare": compare,
         "plot": plot,
         "decide": decide,
+        "denoise": denoise,
         "problems": problems,
         "algorithms": algorithms,
         "doctor": doctor,
     }
+    prog, description = "netdiffuse", DESCRIPTION
+    if words[:1] == ["denoise"]:
+        prog, description, commands, words = "netdiffuse denoise", str(denoise.__doc__), DENOISE, words[1:]
     try:
         code: int = tyro.extras.subcommand_cli_from_dict(
             commands,
-            prog="netdiffuse",
-            description=DESCRIPTION,
+            prog=prog,
+            description=description,
             args=words,
             config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
         )

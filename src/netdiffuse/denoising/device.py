@@ -1,6 +1,5 @@
 """A user's device: has the edge server do the shared steps, does its own, and makes the picture whatever happens."""
 
-import hashlib
 import json
 import random
 import time
@@ -14,7 +13,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from netdiffuse.common import NetdiffuseError, checks
-from netdiffuse.denoising.edge.messages import Ask, ModelCard
+from netdiffuse.denoising.edge.messages import Ask, ModelCard, noise_seed
 from netdiffuse.denoising.families import Family
 from netdiffuse.denoising.state import MOST_BYTES, ChainState, ChainStateError
 
@@ -147,7 +146,7 @@ class EdgeDevice:
         chain = self.alone
         if self._card is not None:
             chain = Chain(self._card.steps, self._card.scheduler, self._card.guidance_scale)
-        seed = int.from_bytes(hashlib.sha256(request_id.encode()).digest()[:4], "little")
+        seed = noise_seed(request_id)
         return self.model.begin([seed], chain.steps, scheduler=chain.scheduler, guidance_scale=chain.guidance_scale)
 
     def _from_server(self, call: "_Call", prompt: str, request_id: str) -> tuple[ChainState, int]:

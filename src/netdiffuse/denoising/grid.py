@@ -53,7 +53,7 @@ def split(
         guidance_scale: weight of the prompts; what is usual for the model unless told.
     """
     conditioning = model.encode(prompts, guidance_scale)
-    first = {member: min(root.members) for root in plan.roots for member in root.members}
+    first = {member: root.leaders[0] for root in plan.roots for member in root.members}
 
     def begin(seeds: Sequence[int]) -> ChainState:
         return model.begin(seeds, plan.steps, scheduler=scheduler, guidance_scale=guidance_scale)
@@ -66,7 +66,7 @@ def split(
             for member in segment.members:
                 trails[member].append(states.select([row]))
 
-    handed = share(model, plan, conditioning, begin, seed=seed, watch=watch)
+    handed = share(model, plan, conditioning, begin, seeds=range(seed, seed + plan.users), watch=watch)
     for user, state in enumerate(handed):
         trails[user] += model.run(state, conditioning.select([user]))
     alone = [model.advance(start, conditioning.select([user])) for user, start in enumerate(starts)]

@@ -35,22 +35,21 @@ def share(
     conditioning: Conditioning,
     begin: Callable[[Sequence[int]], ChainState],
     *,
-    seed: int = 0,
+    seeds: Sequence[int] | None = None,
     deliver: Callable[[HandOff], None] | None = None,
     watch: Watch | None = None,
 ) -> list[ChainState]:
     """Run the shared steps of a plan and hand the chains to the users.
 
-    Segments that are at the same step run in one batch, whatever their groups. The chain of a root begins from the
-    seed `seed + its smallest member`, and that of a user who shares nothing from `seed + user`, so whoever starts alone
-    starts from the same noise in every plan.
+    Segments that are at the same step run in one batch, whatever their groups. The chain of a root begins from its
+    (first) leader's noise, so whoever leads all the way, or shares nothing, makes the same picture in every plan.
 
     Args:
         model: runs the chains.
         plan: who shares what.
         conditioning: of the users' prompts, in their order.
         begin: seeds to chains of pure noise, as `model.begin` makes them, with the plan's number of steps.
-        seed: of the noise.
+        seeds: of each user's noise; 0, 1, 2, .. unless told.
         deliver: told of each hand-off as soon as it is there.
         watch: shown every step.
 
@@ -58,13 +57,16 @@ def share(
         The state that each user goes on from, in their order.
 
     Raises:
-        InvalidValueError: another number of prompts or of steps than the plan has.
+        InvalidValueError: another number of prompts, seeds or steps than the plan has.
     """
     if len(conditioning) != plan.users:
         raise InvalidValueError(f"the plan has {plan.users} users, but there are {len(conditioning)} prompts")
+    seeds = range(plan.users) if seeds is None else seeds
+    if len(seeds) != plan.users:
+        raise InvalidValueError(f"the plan has {plan.users} users, but there are {len(seeds)} seeds")
     roots = list(plan.roots)
     alone = [user for user, k in enumerate(plan.shared_steps) if k == 0]
-    states = begin([seed + min(root.members) for root in roots] + [seed + user for user in alone])
+    states = begin([seeds[root.leaders[0]] for root in roots] + [seeds[user] for user in alone])
     if states.steps != plan.steps:
         raise InvalidValueError(f"the plan has {plan.steps} steps, the chains have {states.steps}")
     found: dict[int, ChainState] = {}

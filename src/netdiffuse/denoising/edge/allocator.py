@@ -5,7 +5,7 @@ from typing import Protocol
 
 from netdiffuse.denoising.edge.messages import Ask
 from netdiffuse.denoising.embeddings import PromptEncoder
-from netdiffuse.denoising.planner import Plan, Segment, Shape, SharingRule, make_plan
+from netdiffuse.denoising.planner import Leader, Plan, Segment, Shape, SharingRule, make_plan
 
 
 class Allocator(Protocol):
@@ -22,15 +22,25 @@ class ByMeaning:
         encoder: prompts to embeddings.
         rule: how much may be shared.
         shape: "tree" or "flat", as in `make_plan`.
+        leader_id: of the request that leads wherever it takes part; the medoid of each group unless told.
     """
 
-    def __init__(self, encoder: PromptEncoder, rule: SharingRule | None = None, shape: Shape = "tree") -> None:
+    def __init__(
+        self,
+        encoder: PromptEncoder,
+        rule: SharingRule | None = None,
+        shape: Shape = "tree",
+        leader_id: str | None = None,
+    ) -> None:
         self.encoder, self.rule, self.shape = encoder, rule or SharingRule(), shape
+        self.leader_id = leader_id
 
     def __call__(self, asks: Sequence[Ask], steps: int) -> Plan:
         """A plan for these requests."""
         embeddings = self.encoder([ask.prompt for ask in asks])
-        return relieved(make_plan(embeddings, steps, rule=self.rule, shape=self.shape), asks)
+        leading = [user for user, ask in enumerate(asks) if ask.id == self.leader_id]
+        leader: Leader | int = leading[0] if leading else "medoid"
+        return relieved(make_plan(embeddings, steps, rule=self.rule, shape=self.shape, leader=leader), asks)
 
 
 def relieved(plan: Plan, asks: Sequence[Ask]) -> Plan:

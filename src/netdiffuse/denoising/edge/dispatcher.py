@@ -1,13 +1,11 @@
 """Gathers requests for an arrival window, and has the engine run each window."""
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from netdiffuse.common import NetdiffuseError
 from netdiffuse.denoising.edge.engine import Engine
 from netdiffuse.denoising.edge.journal import Journal
 from netdiffuse.denoising.edge.messages import Ask
@@ -46,11 +44,16 @@ class Dispatcher:
         """Say that a request has come in."""
         self._arrived.set()
 
+    @property
+    def running(self) -> bool:
+        """Whether windows are run; no longer where not even the journal can be written."""
+        return self._task is not None and not self._task.done()
+
     async def drain(self) -> None:
         """Finish all that is waiting, and stop."""
         self._draining = True
         self._arrived.set()
-        if self._task is not None:
+        if self.running and self._task is not None:
             await self._task
 
     def listen(self, request_id: str) -> asyncio.Queue[dict[str, Any]]:
@@ -84,11 +87,9 @@ class Dispatcher:
                 return
 
     async def _window(self, asks: list[Ask]) -> None:
-        """Run one window; what goes wrong fails its requests and no others."""
+        """Run one window; a request that cannot be run fails, and no other does."""
         loop = asyncio.get_running_loop()
         ids = [ask.id for ask in asks]
-        # The same requests start from the same noise, also after a server was killed in the middle of them.
-        seed = int.from_bytes(hashlib.sha256("\n".join(sorted(ids)).encode()).digest()[:4], "little") >> 1
         began = time.perf_counter()
         delivered: set[str] = set()
 
@@ -102,13 +103,18 @@ class Dispatcher:
             loop.call_soon_threadsafe(self._tell, ids, {"done": done, "of": total})
 
         try:
-            await asyncio.to_thread(self.engine.run, asks, seed, deliver, progress)
-        except (NetdiffuseError, RuntimeError, MemoryError) as error:
+            await asyncio.to_thread(self.engine.run, asks, deliver, progress)
+        except Exception as error:  # whatever it is, it must not end the server
             LOG.exception("a window of %d requests failed", len(asks))
-            for request_id in set(ids) - delivered:
-                await asyncio.to_thread(self.journal.fail, request_id, str(error) or type(error).__name__)
-                self._tell([request_id], {"status": "failed"})
-                self.metrics.failed.inc()
+            left = [ask for ask in asks if ask.id not in delivered]
+            if len(asks) > 1:  # one of them may be at fault: each on its own
+                for ask in left:
+                    await self._window([ask])
+            else:
+                for ask in left:
+                    await asyncio.to_thread(self.journal.fail, ask.id, str(error) or type(error).__name__)
+                    self._tell([ask.id], {"status": "failed"})
+                    self.metrics.failed.inc()
         self.metrics.ready.inc(len(delivered))
         self.metrics.windows.observe(time.perf_counter() - began)
         self.metrics.window_size.observe(len(asks))

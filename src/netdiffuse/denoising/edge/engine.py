@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from netdiffuse.denoising.edge.allocator import Allocator
-from netdiffuse.denoising.edge.messages import Ask, ModelCard
+from netdiffuse.denoising.edge.messages import Ask, ModelCard, noise_seed
 from netdiffuse.denoising.families import Family
 from netdiffuse.denoising.planner import Segment
 from netdiffuse.denoising.sharing import HandOff, share
@@ -22,12 +22,11 @@ class Engine(Protocol):
     def card(self) -> ModelCard:
         """What devices are told of its chains."""
 
-    def run(self, asks: Sequence[Ask], seed: int, deliver: Deliver, progress: Callable[[int, int], None]) -> None:
+    def run(self, asks: Sequence[Ask], deliver: Deliver, progress: Callable[[int, int], None]) -> None:
         """Run what is shared.
 
         Args:
-            asks: the requests.
-            seed: of the noise.
+            asks: the requests; each one's noise follows from its id.
             deliver: told of each state as soon as it is there.
             progress: told how many steps of how many are done.
         """
@@ -57,19 +56,9 @@ class LocalEngine:
         guidance_scale: float | None = None,
     ) -> "LocalEngine":
         """An engine for chains of this kind; what is not told is usual for the model."""
-        state = model.begin([0], steps, scheduler=scheduler, guidance_scale=guidance_scale)
-        card = ModelCard(
-            family=model.name,
-            revision=model.revision,
-            steps=steps,
-            scheduler=scheduler,
-            guidance_scale=state.guidance_scale,
-            height=state.height,
-            width=state.width,
-        )
-        return cls(model, card, allocator)
+        return cls(model, card_of(model, steps, scheduler, guidance_scale), allocator)
 
-    def run(self, asks: Sequence[Ask], seed: int, deliver: Deliver, progress: Callable[[int, int], None]) -> None:
+    def run(self, asks: Sequence[Ask], deliver: Deliver, progress: Callable[[int, int], None]) -> None:
         """Run what is shared, once for each group, all groups in one batch."""
         card, plan = self.card, self.allocator(asks, self.card.steps)
         done, total = 0, plan.server_steps
@@ -90,7 +79,21 @@ class LocalEngine:
             lambda seeds: self.model.begin(
                 seeds, card.steps, scheduler=card.scheduler, guidance_scale=card.guidance_scale
             ),
-            seed=seed,
+            seeds=[noise_seed(ask.id) for ask in asks],
             deliver=hand,
             watch=count,
         )
+
+
+def card_of(model: Family, steps: int, scheduler: str | None = None, guidance_scale: float | None = None) -> ModelCard:
+    """What devices are told of a model and its kind of chain; errors as `Family.begin`."""
+    state = model.begin([0], steps, scheduler=scheduler, guidance_scale=guidance_scale)
+    return ModelCard(
+        family=model.name,
+        revision=model.revision,
+        steps=steps,
+        scheduler=scheduler,
+        guidance_scale=state.guidance_scale,
+        height=state.height,
+        width=state.width,
+    )

@@ -140,6 +140,17 @@ class Journal:
             db.execute("UPDATE requests SET collected = ? WHERE id = ?", (time.time(), request_id))
         return bytes(row[0])
 
+    def collected(self) -> int:
+        """How many were handed out at least once."""
+        with self._lock:
+            return int(self._db.execute("SELECT COUNT(*) FROM requests WHERE collected IS NOT NULL").fetchone()[0])
+
+    def uncollected(self) -> int:
+        """How many have not been handed out yet and may still be."""
+        query = "SELECT COUNT(*) FROM requests WHERE collected IS NULL AND status != 'failed'"
+        with self._lock:
+            return int(self._db.execute(query).fetchone()[0])
+
     def forget(self, older_than_s: float) -> int:
         """Delete what was done longer ago than this, and say how many."""
         with self._transaction() as db:

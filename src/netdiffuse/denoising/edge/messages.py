@@ -1,8 +1,15 @@
 """What a device and the edge server say to each other."""
 
+import hashlib
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+
+def noise_seed(request_id: str) -> int:
+    """Seed of a request's noise: the same on the server, after a restart, and on a device that goes on alone."""
+    return int.from_bytes(hashlib.sha256(request_id.encode()).digest()[:4], "little")
+
 
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Prompt = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"\S")]

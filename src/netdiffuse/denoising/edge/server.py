@@ -109,9 +109,11 @@ def make_server(engine: Engine, journal: Journal, settings: ServerSettings | Non
         return JSONResponse({"detail": wrong}, status_code=422)
 
     @app.get("/healthz")
-    def health() -> dict[str, str]:
-        """Whether the server is there."""
-        return {"status": "draining" if draining else "ok"}
+    def health(request: Request) -> JSONResponse:
+        """Whether the server is there, and runs what it accepts."""
+        if not draining and not request.app.state.dispatcher.running:
+            return JSONResponse({"status": "stopped"}, status_code=503)
+        return JSONResponse({"status": "draining" if draining else "ok"})
 
     @app.get("/metrics", dependencies=[Depends(known)])
     def measures() -> Response:
@@ -127,7 +129,7 @@ def make_server(engine: Engine, journal: Journal, settings: ServerSettings | Non
     @app.post("/v1/requests", status_code=202, dependencies=[Depends(known)])
     def ask(request: Request, body: Ask, response: Response) -> Answer:
         """Accept a request; the same id again is the same request."""
-        if draining:
+        if draining or not request.app.state.dispatcher.running:
             raise HTTPException(503, "the server is shutting down", retry_after(5))
         seconds = limit.wait(request.client.host if request.client else "")
         if seconds > 0:

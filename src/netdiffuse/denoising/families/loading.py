@@ -53,7 +53,7 @@ def open_model(
         raise UnknownNameError("dtype", dtype, DTYPES)
     try:
         pipeline = DiffusionPipeline.from_pretrained(  # type: ignore[no-untyped-call]
-            str(source), torch_dtype=DTYPES[dtype], **options
+            str(source), dtype=DTYPES[dtype], **options
         )
     except (OSError, ValueError) as error:
         raise UnsupportedError(f"the model '{source}' cannot be opened: {error}") from error

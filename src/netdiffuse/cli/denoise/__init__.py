@@ -1,0 +1,14 @@
+"""`netdiffuse denoise`: image diffusion split across hosts."""
+
+from collections.abc import Callable
+
+from netdiffuse.cli.denoise.device import device
+from netdiffuse.cli.denoise.serve import serve
+from netdiffuse.cli.denoise.split import split
+
+COMMANDS: dict[str, Callable[..., int]] = {"split": split, "serve": serve, "device": device}
+
+
+def denoise() -> int:
+    """Split image diffusion between an edge server and devices; see `netdiffuse denoise --help`."""
+    raise AssertionError("its words are read before")

@@ -1,0 +1,83 @@
+"""`netdiffuse denoise serve`."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from netdiffuse.cli.arguments import Name
+from netdiffuse.cli.denoise.models import DEFAULT, opened, source_of
+
+TOKEN = "NETDIFFUSE_TOKEN"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def serve(
+    model: str = DEFAULT,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    steps: int = 20,
+    scheduler: Name = None,
+    window: float = 0.2,
+    most_shared: float = 0.5,
+    token: Name = None,
+    journal: Path = Path("runs/edge/journal.sqlite"),
+    engine: Literal["local", "ray"] = "local",
+    replicas: int = 2,
+    ray_address: Name = None,
+    dtype: str = "float32",
+) -> int:
+    """Run an edge server: it does the shared steps of devices' requests once, and hands out the chains. Ctrl-C ends it.
+
+    What it accepted is in its journal, on disk: a server that is killed goes on with it when it is started again.
+
+    Args:
+        model: name on a hub, or a local folder; the small model that netdiffuse ships unless told.
+        host: address to listen at; beyond this machine only with a token.
+        port: to listen at.
+        steps: of a whole chain.
+        scheduler: ddim, euler, euler-ancestral, dpm++, dpm++-karras, unipc or lcm; the model's own unless told.
+        window: seconds that a first request waits for others to share with.
+        most_shared: largest share of the steps that is shared, in [0, 1).
+        token: that devices must show; the environment variable NETDIFFUSE_TOKEN unless told, which no list of processes
+            shows.
+        journal: file for the journal.
+        engine: where shared steps run: in this process, or on denoisers of Ray Serve, on more than one machine.
+        replicas: denoisers of Ray Serve.
+        ray_address: of a running Ray cluster, or auto to find it; one on this machine is started unless told.
+        dtype: float32, float16 or bfloat16; devices need the same.
+    """
+    from netdiffuse.cli.output import console
+    from netdiffuse.common import InvalidValueError, checks
+
+    token = token or os.environ.get(TOKEN) or None
+    checks.integer("port", port, minimum=0, maximum=65535)
+    checks.integer("steps", steps)
+    if host not in LOOPBACK and token is None:
+        raise InvalidValueError(f"--host {host} is open to others: give a --token, or set {TOKEN}")
+    family = opened(model, dtype)
+    import uvicorn
+
+    from netdiffuse.denoising.edge.allocator import ByMeaning
+    from netdiffuse.denoising.edge.engine import Engine, LocalEngine, card_of
+    from netdiffuse.denoising.edge.journal import Journal
+    from netdiffuse.denoising.edge.server import ServerSettings, make_server
+    from netdiffuse.denoising.embeddings import default_encoder
+    from netdiffuse.denoising.planner import SharingRule
+
+    allocator = ByMeaning(default_encoder(), SharingRule(most=most_shared))
+    made: Engine
+    if engine == "ray":
+        from netdiffuse.denoising.edge.ray_engine import RayEngine
+
+        card = card_of(family, steps, scheduler)
+        made = RayEngine(source_of(model), allocator, card, replicas, dtype, ray_address)
+    else:
+        made = LocalEngine.of(family, allocator, steps, scheduler)
+    settings = ServerSettings(window_s=window, token=token)
+    console(stderr=True).print(
+        f"{family.name} {family.revision}, {steps} steps, at http://{host}:{port}, journal {journal}; Ctrl-C ends it",
+        soft_wrap=True,
+    )
+    app = make_server(made, Journal(journal), settings)
+    uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=60)
+    return 0

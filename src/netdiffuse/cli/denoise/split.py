@@ -1,0 +1,95 @@
+"""`netdiffuse denoise split`."""
+
+from pathlib import Path
+
+from netdiffuse.cli.arguments import AsJson, Count, Folder, Name
+from netdiffuse.cli.denoise.models import DEFAULT, opened
+
+
+def split(
+    prompts: tuple[str, ...],
+    steps: int = 11,
+    shared: Count = None,
+    model: str = DEFAULT,
+    scheduler: Name = None,
+    seed: int = 0,
+    guidance: float | None = None,
+    out: Folder = None,
+    dtype: str = "float32",
+    json: AsJson = False,
+) -> int:
+    """Share the first steps of several prompts' chains, and draw every chain step by step beside what it is alone.
+
+    Args:
+        prompts: one a user, each in quotes.
+        steps: of a whole chain.
+        shared: steps that all share, led by the mean of the prompts; by meaning, for each user, unless told.
+        model: name on a hub, or a local folder; the small model that netdiffuse ships unless told.
+        scheduler: ddim, euler, euler-ancestral, dpm++, dpm++-karras, unipc or lcm; the model's own unless told.
+        seed: of the noise.
+        guidance: weight of the prompts; what is usual for the model unless told.
+        out: folder for the pictures and summary.json; runs/denoise-split unless told.
+        dtype: float32, float16 or bfloat16.
+        json: print summary.json on standard output instead of the table.
+    """
+    from json import dumps
+    from math import isfinite
+
+    from netdiffuse.cli.output import console, table_of, working
+    from netdiffuse.common import InvalidValueError, checks
+    from netdiffuse.common.files import atomic_path, write_json
+
+    if not prompts or not all(prompt.strip() for prompt in prompts):
+        raise InvalidValueError(f"--prompts must name one or more, none empty, got {list(prompts)}")
+    checks.seed("seed", seed)
+    checks.integer("steps", steps)
+    if shared is not None:
+        checks.integer("shared", shared, minimum=0, maximum=steps)
+    family = opened(model, dtype)
+    from netdiffuse.denoising import grid
+    from netdiffuse.denoising.planner import fixed_plan, make_plan
+    from netdiffuse.denoising.quality import distance
+
+    if shared is None:
+        from netdiffuse.denoising.embeddings import default_encoder
+
+        plan = make_plan(default_encoder()(prompts), steps)
+    else:
+        plan = fixed_plan(len(prompts), steps, shared)
+    with working("denoising"):
+        found = grid.split(family, prompts, plan, seed=seed, scheduler=scheduler, guidance_scale=guidance)
+        sheet = grid.draw(family, found)
+    far = distance(found.pictures, found.alone)
+    summary = {
+        "model": {"family": family.name, "revision": family.revision},
+        "steps": steps,
+        "saved_percent": 100 * plan.saved,
+        "server_steps": plan.server_steps,
+        "device_steps": plan.device_steps,
+        "users": [
+            {"prompt": prompt, "shared_steps": k}
+            | {name: values[user] if isfinite(values[user]) else None for name, values in far.items()}
+            for user, (prompt, k) in enumerate(zip(prompts, plan.shared_steps, strict=True))
+        ],
+    }
+    folder = out or Path("runs/denoise-split")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, picture in [("grid.png", sheet), *((f"user-{n}.png", p) for n, p in enumerate(found.pictures))]:
+        with atomic_path(folder / name) as temporary:
+            picture.save(temporary, format="PNG")
+    write_json(folder / "summary.json", summary)
+    if json:
+        print(dumps(summary, indent=2))
+        return 0
+    table = table_of("prompt", "shared steps", "MSE", "PSNR (dB)", "SSIM")
+    for user, (prompt, k) in enumerate(zip(prompts, plan.shared_steps, strict=True)):
+        table.add_row(
+            prompt, str(k), f"{far['mse'][user]:.4f}", f"{far['psnr_db'][user]:.1f}", f"{far['ssim'][user]:.3f}"
+        )
+    console().print(table)
+    print(
+        f"{plan.server_steps} shared and {plan.device_steps} own steps instead of {plan.users * steps}: "
+        f"{100 * plan.saved:.1f}% saved; distances are to what each user makes alone from the same noise"
+    )
+    print(f"pictures {folder}")
+    return 0

@@ -1,0 +1,131 @@
+import json
+import sys
+
+import pytest
+from PIL import Image
+
+from netdiffuse.cli import main
+from tests.denoising.pipelines import stable_diffusion
+
+WORDS = ["--prompts", "apple on a table", "lemon on a table", "--steps", "4"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("model")
+    stable_diffusion().save_pretrained(path)
+    return str(path)
+
+
+def call(*words) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main([str(word) for word in words])
+    return int(stopped.value.code or 0)
+
+
+def refused(capsys, *words) -> str:
+    assert call(*words) == 2
+    captured = capsys.readouterr()
+    assert not captured.out
+    assert captured.err.count("\n") == 1
+    return captured.err
+
+
+def test_split(model, tmp_path, capsys):
+    assert call("denoise", "split", *WORDS, "--shared", 2, "--model", model, "--out", tmp_path / "found") == 0
+    printed = capsys.readouterr().out
+    assert "2 shared and 4 own steps instead of 8: 25.0% saved" in printed
+    summary = json.loads((tmp_path / "found" / "summary.json").read_text())
+    assert [user["shared_steps"] for user in summary["users"]] == [2, 2]
+    assert all(user["mse"] > 0 for user in summary["users"])
+    with Image.open(tmp_path / "found" / "grid.png") as grid:
+        assert grid.width > grid.height
+    with Image.open(tmp_path / "found" / "user-1.png") as picture:
+        assert picture.size == (16, 16)
+
+
+def test_sharing_nothing_changes_nothing(model, tmp_path, capsys):
+    assert call("denoise", "split", *WORDS, "--shared", 0, "--model", model, "--out", tmp_path, "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert [user["mse"] for user in summary["users"]] == [0, 0]
+    assert summary["saved_percent"] == 0
+
+
+def test_split_by_meaning(model, tmp_path, capsys):
+    assert call("denoise", "split", *WORDS, "--model", model, "--out", tmp_path, "--json") == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["server_steps"] + summary["device_steps"] <= 8
+
+
+def test_a_device_alone(model, tmp_path, capsys):
+    out = tmp_path / "apple.png"
+    words = ["denoise", "device", "--prompt", "apple", "--model", model, "--steps", "3", "--out", out, "--json"]
+    assert call(*words) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["source"], said["own_steps"], said["reason"]) == ("alone", 3, "there is no server")
+    with Image.open(out) as picture:
+        assert picture.size == (16, 16)
+
+
+def test_a_device_whose_server_is_gone(model, tmp_path, capsys):
+    words = ["--prompt", "apple", "--model", model, "--steps", "3", "--out", tmp_path / "a.jpg", "--patience", "0.5"]
+    assert call("denoise", "device", *words, "--server", "http://127.0.0.1:9") == 0
+    assert "alone, 3 steps" in capsys.readouterr().out
+    assert Image.open(tmp_path / "a.jpg").format == "JPEG"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["split", "--prompts", "a", " "], "--prompts must name one or more"),
+        (["split", "--prompts", "a", "--steps", "0"], "steps must be"),
+        (["split", "--prompts", "a", "--shared", "12"], "shared must be"),
+        (["split", "--prompts", "a", "--seed", "-1"], "seed must be"),
+        (["device", "--prompt", " "], "--prompt must say"),
+        (["device", "--prompt", "a", "--out", "a.txt"], "--out must end in"),
+        (["serve", "--host", "0.0.0.0"], "open to others: give a --token"),
+        (["serve", "--port", "70000"], "port must be"),
+    ],
+)
+def test_bad_words(capsys, words, said, monkeypatch):
+    monkeypatch.delenv("NETDIFFUSE_TOKEN", raising=False)
+    assert said in refused(capsys, "denoise", *words)
+
+
+def test_no_such_model(capsys, tmp_path):
+    err = refused(
+        capsys, "denoise", "device", "--prompt", "a", "--model", tmp_path / "none", "--out", tmp_path / "a.png"
+    )
+    assert "cannot be opened" in err
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_without_the_small_model(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("netdiffuse.denoising.default_model.WEIGHTS", tmp_path)
+    err = refused(capsys, "denoise", "device", "--prompt", "a", "--out", tmp_path / "a.png")
+    assert "--model NAME_OR_FOLDER" in err
+
+
+def test_no_such_dtype(capsys, model):
+    assert "unknown dtype 'int8'" in refused(
+        capsys, "denoise", "device", "--prompt", "a", "--model", model, "--dtype", "int8"
+    )
+
+
+def test_no_such_scheduler(capsys, model, tmp_path):
+    words = ["split", *WORDS, "--shared", 1, "--model", model, "--scheduler", "heun", "--out", tmp_path / "new"]
+    assert "unknown scheduler 'heun'" in refused(capsys, "denoise", *words)
+    assert not (tmp_path / "new").exists()
+
+
+def test_without_the_extra(capsys, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "transformers.utils", None)
+    err = refused(capsys, "denoise", "device", "--prompt", "a", "--out", tmp_path / "a.png")
+    assert "pip install 'netdiffuse[denoising]'" in err
+
+
+def test_help_names_the_commands(capsys):
+    assert call("denoise", "--help") == 0
+    printed = capsys.readouterr().out
+    for name in ("split", "serve", "device"):
+        assert name in printed
