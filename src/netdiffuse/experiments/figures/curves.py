@@ -128,10 +128,10 @@ def _levels(
 
 
 def _ends(drawn: Mapping[str, tuple[Array, Array, Array, Array]]) -> tuple[float, float] | None:
-    """The range of the curves after a tenth of the time; None where that is most of what they span anyway."""
+    """The range of most of the curves after a tenth of the time; None where they span little more anyway."""
     means = np.concatenate([mean for _, mean, _, _ in drawn.values()])
     late = np.concatenate([mean[x >= 0.1 * x[-1]] for x, mean, _, _ in drawn.values()])
-    low, high = float(late.min()), float(late.max())
+    low, high = float(np.quantile(late, 0.1)), float(late.max())  # not of those that fall back
     if not high > low or high - low > 0.3 * float(np.nanmax(means) - np.nanmin(means)):
         return None
     margin = 0.1 * (high - low)
