@@ -23,7 +23,7 @@ run = train(
     n_envs=32,  # episodes in step
     contexts=50,  # episodes of the evaluation
     problem_args={"instance": "random", "providers": 4, "instance_seed": 1, "rate": 2e-4, "horizon": 2.5e5},
-    settings={"learning_starts": 512, "batch_size": 128, "policy_kwargs": {"net_arch": [64, 64]}},
+    settings={"learning_starts": 512, "batch_size": 128, "gradient_steps": 3, "policy_kwargs": {"net_arch": [64, 64]}},
 )
 evaluation = run.evaluate(50)
 returns = {"d2sac": evaluation["return_mean"], **evaluation["baselines"]}

@@ -13,7 +13,7 @@ BRIEF = {
     "sb3_ppo": ["--timesteps", "10000"],
     "expert_data": ["--rows", "2000", "--timesteps", "12800"],
     "candidates": ["--seconds", "1"],
-    "edge_services": ["--timesteps", "3000"],
+    "edge_services": ["--timesteps", "4000"],
     "foreign_environment": ["--timesteps", "720", "--episodes", "2"],
 }
 
