@@ -52,9 +52,7 @@ def open_model(
     if dtype not in DTYPES:
         raise UnknownNameError("dtype", dtype, DTYPES)
     try:
-        pipeline = DiffusionPipeline.from_pretrained(  # type: ignore[no-untyped-call]
-            str(source), dtype=DTYPES[dtype], **options
-        )
+        pipeline = DiffusionPipeline.from_pretrained(str(source), dtype=DTYPES[dtype], **options)
     except (OSError, ValueError) as error:
         raise UnsupportedError(f"the model '{source}' cannot be opened: {error}") from error
     if device == "auto":

@@ -1,0 +1,1 @@
+"""How the small model is trained: stages that each go on where they were stopped."""
