@@ -9,6 +9,7 @@ from netdiffuse.denoising.default_model.canvas import (
     SIZE,
     Canvas,
     Colour,
+    Point,
     Shape,
     box,
     ellipse,
