@@ -78,7 +78,7 @@ def test_the_same_again(model, trials):
 
 
 def test_table(model, trials, tmp_path):
-    table = quality_table(trials, STUDY, model, bins=2)
+    table = quality_table(trials, STUDY, model, "bright", bins=2)
     assert table.quality.shape == (2, 3, 2)
     cosine = [at(trials, pair, 0, 0.0).similarity for pair in PAIRS]
     assert table.similarity.tolist() == pytest.approx([(cosine[2] + cosine[1]) / 2, cosine[0]])
@@ -96,7 +96,8 @@ def grid(**change):
     s, f, b = np.array([0.0, 1.0]), np.array([0.0, 0.5, 1.0]), np.array([0.0, 0.1])
     quality = 0.2 + 0.3 * s[:, None, None] + 0.4 * (1 - f[None, :, None]) - b[None, None, :]
     given = {"similarity": s, "shared_fraction": f, "bit_error_rate": b, "quality": quality,
-             "half_width": np.zeros_like(quality), "model": "m", "steps": 4, "codec": "int4", "samples": 3}  # fmt: skip
+             "half_width": np.zeros_like(quality), "model": "m", "steps": 4, "codec": "int4", "judge": "j",
+             "samples": 3}  # fmt: skip
     return QualityTable(**given | change)
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL.Image import Image
 from torch import Tensor
 
 from netdiffuse.common import InvalidValueError, checks, mean_interval
@@ -17,11 +16,9 @@ from netdiffuse.denoising.link import BinarySymmetric, Link
 from netdiffuse.denoising.planner import cosines
 from netdiffuse.denoising.quality import distance
 from netdiffuse.denoising.state import ChainState
+from netdiffuse.denoising.study.judges import Judge
 from netdiffuse.denoising.study.pairs import PAIRS, Pair
 from netdiffuse.denoising.study.table import QualityTable
-
-Judge = Callable[[Sequence[Image], Sequence[str]], Sequence[float]]
-"""Pictures and prompts to the probability, each in [0, 1], that the picture shows what the prompt says."""
 
 BIT_ERROR_RATES = (0.0, 0.005, 0.01, 0.02, 0.04, 0.06, 0.10)
 
@@ -165,7 +162,7 @@ def _sent(state: ChainState, bit_error_rate: float, codec: str) -> ChainState:
     return state.map(send)
 
 
-def quality_table(trials: Sequence[Trial], study: Study, model: Family, bins: int = 4) -> QualityTable:
+def quality_table(trials: Sequence[Trial], study: Study, model: Family, judge: str, bins: int = 4) -> QualityTable:
     """Fidelity over similarity, shared fraction and bit error rate.
 
     Pairs are sorted into bins of equal numbers by their similarity; where k is 0 nothing is sent, so every bit error
@@ -175,6 +172,7 @@ def quality_table(trials: Sequence[Trial], study: Study, model: Family, bins: in
         trials: as `run_study` found them.
         study: what was measured.
         model: whose fingerprint is written down.
+        judge: by whom, as `make_judge` names it.
         bins: of similarity, at most.
     """
     pairs = sorted({(trial.similarity, trial.leader, trial.follower) for trial in trials})
@@ -208,6 +206,7 @@ def quality_table(trials: Sequence[Trial], study: Study, model: Family, bins: in
         model=model.revision,
         steps=study.steps,
         codec=study.codec,
+        judge=judge,
         samples=min(samples),
     )
 

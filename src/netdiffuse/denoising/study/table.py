@@ -26,11 +26,12 @@ class QualityTable:
         similarity: cosines of two prompts' embeddings, rising, shape (S,).
         shared_fraction: k / T, rising, shape (F,), in [0, 1].
         bit_error_rate: of the link, rising, shape (B,), in [0, 0.5].
-        quality: in [0, 1], shape (S, F, B); the probability that the picture shows what the prompt says.
+        quality: in [0, 1], shape (S, F, B); how well the picture shows what the prompt says.
         half_width: of the 95% interval of each, shape (S, F, B).
         model: fingerprint of the model.
         steps: T.
         codec: by which latents were sent.
+        judge: of the quality: "classifier", for the probability of object, colour and place, or a CLIP model.
         samples: pictures behind each number, at least.
     """
 
@@ -42,6 +43,7 @@ class QualityTable:
     model: str
     steps: int
     codec: str
+    judge: str
     samples: int
 
     def __post_init__(self) -> None:
@@ -100,6 +102,6 @@ class QualityTable:
             if said.get("version") != VERSION:
                 raise InvalidValueError(f"it is of version {said.get('version')}, this netdiffuse reads {VERSION}")
             given: dict[str, Any] = {n: np.asarray(said[n], np.float64) for n in (*AXES, "quality", "half_width")}
-            return cls(**given, **{name: said[name] for name in ("model", "steps", "codec", "samples")})
+            return cls(**given, **{name: said[name] for name in ("model", "steps", "codec", "judge", "samples")})
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise DataFileError(f"{path} cannot be used: {error}") from error
