@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from netdiffuse.common import DataFileError, InvalidValueError
+from netdiffuse.common import DataFileError, InvalidValueError, UnsupportedError
 from netdiffuse.denoising.quality import distance, to_tensor
-from netdiffuse.denoising.study import Pair, QualityTable, Study, quality_table, run_study
+from netdiffuse.denoising.study import Pair, QualityTable, Study, make_judge, quality_table, run_study
 
 from .serving import bag_of_words, tiny_model
 
@@ -179,3 +179,48 @@ def test_distances_against_their_formulas(model):
         to_tensor([pictures[0], pictures[0].resize((8, 8))])
     with pytest.raises(InvalidValueError, match="pair up"):
         distance(pictures, pictures[:1])
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """A tiny CLIP with random weights, in the format of a real one."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizerFast
+
+    folder = tmp_path_factory.mktemp("clip")
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    words = ["<|startoftext|>", "<|endoftext|>", *letters, *(letter + "</w>" for letter in letters)]
+    inner = Tokenizer(models.BPE({word: i for i, word in enumerate(words)}, [], end_of_word_suffix="</w>"))
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    text = {"vocab_size": len(words), "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
+            "num_attention_heads": 2, "max_position_embeddings": 40, "eos_token_id": 1, "bos_token_id": 0,
+            "pad_token_id": 1}  # fmt: skip
+    vision = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+              "image_size": 32, "patch_size": 16}  # fmt: skip
+    torch.manual_seed(0)
+    CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)).save_pretrained(folder)
+    tokenizer = CLIPTokenizerFast(
+        tokenizer_object=inner, model_max_length=40, unk_token="<|endoftext|>", bos_token="<|startoftext|>",
+        eos_token="<|endoftext|>", pad_token="<|endoftext|>",
+    )  # fmt: skip
+    size = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
+    CLIPProcessor(CLIPImageProcessor(**size), tokenizer).save_pretrained(folder)
+    return str(folder)
+
+
+def test_clip_judges(clip, model):
+    from transformers import CLIPModel, CLIPProcessor
+
+    pictures, prompts = model.decode(model.begin([1, 2], 2)), ["an apple", "a tree near a river"]
+    judged = make_judge(clip)(pictures, prompts)
+    processor, network = CLIPProcessor.from_pretrained(clip), CLIPModel.from_pretrained(clip).eval()
+    for picture, prompt, found in zip(pictures, prompts, judged, strict=True):
+        with torch.no_grad():
+            out = network(**processor(text=[prompt], images=[picture], return_tensors="pt"))
+        cosine = float((out.image_embeds @ out.text_embeds.T)[0, 0])
+        assert found == pytest.approx(max(cosine, 0), abs=1e-5)
+
+
+def test_what_is_no_clip(tmp_path):
+    with pytest.raises(UnsupportedError, match="CLIP model"):
+        make_judge(str(tmp_path))

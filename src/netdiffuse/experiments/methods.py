@@ -136,7 +136,7 @@ def default_n_envs(name: str, one_shot: bool, batched: bool) -> int:
         return BATCHED_ENVS
     if name in LEARNERS:
         return n_envs(name, one_shot)
-    return int(getattr(ALGORITHMS[name], "recommended_n_envs", 1)) if one_shot else 1
+    return int(getattr(ALGORITHMS[name], "recommended_n_envs" if one_shot else "sequential_n_envs", 1))
 
 
 def describe_methods() -> list[dict[str, str]]:

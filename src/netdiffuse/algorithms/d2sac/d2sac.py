@@ -75,6 +75,7 @@ class D2SAC(BatchedOffPolicyAlgorithm):
         device: torch device, "auto" for a GPU where there is one.
     """
 
+    sequential_n_envs: ClassVar[int] = 8  # of a Gymnasium environment, in a run
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = POLICIES
     policy: CategoricalDiffusionPolicy
     actor: DiffusionModel
