@@ -40,6 +40,8 @@ def _run(words: Sequence[str]) -> int:
     from netdiffuse.cli.lists import algorithms, problems
     from netdiffuse.cli.plot import plot
     from netdiffuse.cli.train import train
+    from netdiffuse.cli.users import COMMANDS as USERS
+    from netdiffuse.cli.users import users
     from netdiffuse.common.errors import NetdiffuseError, out_of_memory
 
     commands: dict[str, Callable[..., int]] = {
@@ -49,13 +51,16 @@ def _run(words: Sequence[str]) -> int:
         "plot": plot,
         "decide": decide,
         "denoise": denoise,
+        "users": users,
         "problems": problems,
         "algorithms": algorithms,
         "doctor": doctor,
     }
     prog, description = "netdiffuse", DESCRIPTION
-    if words[:1] == ["denoise"]:
-        prog, description, commands, words = "netdiffuse denoise", str(denoise.__doc__), DENOISE, words[1:]
+    for name, group, own in (("denoise", denoise, DENOISE), ("users", users, USERS)):
+        if words[:1] == [name]:
+            prog, description, commands, words = f"netdiffuse {name}", str(group.__doc__), own, words[1:]
+            break
     try:
         code: int = tyro.extras.subcommand_cli_from_dict(
             commands,

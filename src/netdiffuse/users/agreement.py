@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike, NDArray
 from netdiffuse.common import InvalidValueError
 
 GRADES = 5
+DECIMALS = 9  # of a rating; what lies beyond is rounding of means, not opinion
 
 
 def rank_correlation(a: ArrayLike, b: ArrayLike) -> float | None:
@@ -60,11 +61,11 @@ def reliability(ratings: NDArray[np.float64]) -> float | None:
     between = sittings * float(ratings.mean(2).var(0, ddof=1).mean())
     within = float(ratings.var(2, ddof=1).mean())
     total = between + (sittings - 1) * within
-    return None if total == 0 else (between - within) / total
+    return None if total < 10.0**-DECIMALS else (between - within) / total
 
 
 def _paired(a: ArrayLike, b: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    x, y = np.asarray(a, np.float64).ravel(), np.asarray(b, np.float64).ravel()
+    x, y = (np.round(np.asarray(v, np.float64).ravel(), DECIMALS) for v in (a, b))
     if len(x) != len(y) or len(x) < 2:
         raise InvalidValueError(f"ratings must pair up, two pairs or more, got {len(x)} and {len(y)}")
     return x, y

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netdiffuse.common import InvalidValueError, checks
-from netdiffuse.users.agreement import rank_correlation, reliability, weighted_kappa
+from netdiffuse.users.agreement import DECIMALS, rank_correlation, reliability, weighted_kappa
 from netdiffuse.users.experience import Experience, Rater
 from netdiffuse.users.persona import Persona
 
@@ -144,8 +144,7 @@ def audit(
     checks.integer("n_experiences", n_experiences, minimum=2)
     if len(sittings) < 2:
         raise InvalidValueError(f"an audit needs two sittings or more, got {len(sittings)}")
-    if len({persona.name for persona in personas}) < 2 or len({p.name for p in personas}) < len(personas):
-        raise InvalidValueError("an audit needs two personas or more, of different names")
+    check_personas(personas)
     drawn = draw_experiences(n_experiences, np.random.default_rng(checks.seed("seed", seed)))
     swept = {name: [_at(name, level) for level in levels] for name, levels in LEVELS.items()}
     asked = len(personas) * len(sittings) * (len(drawn) + sum(map(len, swept.values())))
@@ -188,13 +187,26 @@ def audit(
         at_ends=float(((random < 1.05) | (random > 4.95)).mean()),
         retest_kappa=weighted_kappa(first, second),
         agreement=agreement,
-        wrong_steps={name: float((RISES[name] * np.diff(values) < 0).mean()) for name, values in sweeps.items()},
+        wrong_steps={
+            name: float((RISES[name] * np.diff(values) < -(10.0**-DECIMALS)).mean()) for name, values in sweeps.items()
+        },
         sweeps={
             name: {p.name: row.tolist() for p, row in zip(personas, values, strict=True)}
             for name, values in sweeps.items()
         },
         ratings=total,
     )
+
+
+def check_personas(personas: Sequence[Persona]) -> None:
+    """Refuse a crowd that cannot be told apart.
+
+    Raises:
+        InvalidValueError: one persona, or two of one name.
+    """
+    names = [persona.name for persona in personas]
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise InvalidValueError(f"an audit needs two personas or more, of different names, got {', '.join(names)}")
 
 
 def _at(name: str, level: float) -> Experience:
@@ -205,5 +217,5 @@ def _at(name: str, level: float) -> Experience:
 
 def _trend(sweep: Array, name: str) -> float:
     """Mean over personas of the correlation of levels with ratings, positive where better is rated better."""
-    found = [rank_correlation(LEVELS[name], row) or 0.0 for row in sweep]
-    return RISES[name] * float(np.mean(found))
+    found = [rank_correlation(np.multiply(RISES[name], LEVELS[name]), row) or 0.0 for row in sweep]
+    return float(np.mean(found))

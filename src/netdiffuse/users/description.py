@@ -27,12 +27,17 @@ def describe(persona: Persona) -> str:
     wants = persona.preferences
     lines += [f"It is {_importance(getattr(wants, name))} to you {what}." for name, what in IMPORTANCES.items()]
     lines += [
-        f"You do not notice a delay of up to {wants.unnoticed_s:.2g} seconds; "
-        f"after {wants.patience_s:.2g} seconds you have lost all patience.",
-        f"A picture that takes {100 * wants.energy_tolerance:.2g}% of your battery's charge takes too much.",
+        f"You do not notice a delay of up to {short(wants.unnoticed_s)} seconds; "
+        f"after {short(wants.patience_s)} seconds you have lost all patience.",
+        f"A picture that takes {short(100 * wants.energy_tolerance)}% of your battery's charge takes too much.",
         f"A picture that scores below {100 * wants.least_quality:.0f} of 100 points disappoints you.",
     ]
     return "\n".join(lines)
+
+
+def short(value: float) -> str:
+    """A number with two digits, without an exponent where it is of everyday size: 0.012, 3.5, 120."""
+    return f"{float(f'{value:.2g}'):g}"
 
 
 def _trait(name: str, value: float) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from netdiffuse.common import checks
+from netdiffuse.users.description import short
 from netdiffuse.users.experience import Experience, Opinion, check_pairs
 from netdiffuse.users.persona import Array, Persona
 from netdiffuse.users.qoe import CEILING, FLOOR
@@ -131,6 +132,6 @@ def _reason(experience: Experience, left: Array) -> str:
         return "nothing to complain of"
     return (
         f"the picture shows {100 * experience.quality:.0f}% of what was asked for",
-        f"it took {experience.delay_s:.2g} s",
-        f"it drew {100 * experience.energy_share:.2g}% of the battery",
+        f"it took {short(experience.delay_s)} s",
+        f"it drew {short(100 * experience.energy_share)}% of the battery",
     )[int(left.argmin())]

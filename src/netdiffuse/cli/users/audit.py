@@ -1,0 +1,183 @@
+"""`netdiffuse users audit`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from netdiffuse.cli.arguments import AsJson, Count, Folder, Name
+
+if TYPE_CHECKING:
+    from netdiffuse.users import Audit, Persona, Rater
+
+SITTINGS = {"parametric": 10, "llm": 3}
+NAMES = {
+    "quality": "rates better quality better",
+    "delay_s": "rates shorter delay better",
+    "energy_share": "rates less energy better",
+    "retest": "says the same again",
+    "personas": "knows its users apart",
+}
+Prices = Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="IN OUT", help_behavior_hint="")]
+File = Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")]
+
+
+def audit(
+    rater: Literal["parametric", "llm"] = "parametric",
+    model: Name = None,
+    url: Name = None,
+    answer: Literal["json", "expected"] = "json",
+    samples: int = 1,
+    price: Prices = None,
+    cache: File = None,
+    offline: bool = False,
+    personas: tuple[str, ...] = (),
+    experiences: int = 60,
+    sittings: Count = None,
+    seed: int = 0,
+    out: Folder = None,
+    json: AsJson = False,
+) -> int:
+    """Ask whether a rater is fit to be a reward: does it tell better from worse, repeat itself, know its users apart.
+
+    A language model is compared with the parametric rater too. Writes audit.json and audit.png.
+
+    Args:
+        rater: parametric, or llm for a language model.
+        model: of the language model, its name at the endpoint.
+        url: of an endpoint that speaks OpenAI's protocol, as http://localhost:8000/v1; OpenAI's own unless told. A key
+            is read from the environment variable NETDIFFUSE_LLM_KEY.
+        answer: json for a rating with its reason; expected for the expected rating over the digits' probabilities.
+        samples: answers to each question, averaged.
+        price: of a million tokens in and out, in USD, to tell what it cost.
+        cache: SQLite file of answers; answers.sqlite in the folder of --out unless told.
+        offline: answer from the cache alone.
+        personas: names of presets, or a JSON file with a list of personas; all presets unless told.
+        experiences: random ones that every persona rates; for a language model try 10 first.
+        sittings: how often everything is rated, with seeds of their own; 10 for parametric, 3 for llm unless told.
+        seed: of experiences and ratings.
+        out: folder for what is found; runs/users-audit unless told.
+        json: print audit.json on standard output instead of the table.
+    """
+    from json import dumps
+
+    from rich.progress import Progress
+
+    from netdiffuse.cli.output import alone_on_stdout, console
+    from netdiffuse.common import InvalidValueError, checks
+    from netdiffuse.common.files import write_json
+    from netdiffuse.experiments.figures.style import save
+    from netdiffuse.experiments.figures.users import audit_figure
+    from netdiffuse.users import ParametricRater
+    from netdiffuse.users import audit as audit_users
+    from netdiffuse.users.audit import LEVELS, check_personas
+
+    crowd = _personas(personas)
+    check_personas(crowd)
+    count = SITTINGS[rater] if sittings is None else checks.integer("sittings", sittings, minimum=2, maximum=1000)
+    checks.integer("experiences", experiences, minimum=2)
+    checks.seed("seed", seed)
+    folder = out or Path("runs/users-audit")
+    ledger, other = None, None
+    raters: list[Rater]
+    if rater == "parametric":
+        if model is not None or url is not None:
+            raise InvalidValueError("--model and --url are of a language model: add --rater llm")
+        raters = [ParametricRater(seed + sitting) for sitting in range(count)]
+    else:
+        if model is None:
+            raise InvalidValueError("--rater llm needs a --model, by its name at the endpoint")
+        from netdiffuse.users.llm import AnswerCache, Endpoint, Ledger, LLMRater, Price, Sampling
+
+        # A sitting's samples have seeds of their own, so that no two sittings share an answer.
+        ways = [Sampling(answer, samples, seed=seed + sitting * samples) for sitting in range(count)]
+        endpoint = None if offline else Endpoint(url)
+        ledger, other = Ledger(None if price is None else Price(*price)), ParametricRater(noisy=False)
+        path = cache or folder / "answers.sqlite"
+        if offline and not path.exists():
+            raise InvalidValueError(f"--offline needs answers, and there is no {path}: name their file with --cache")
+        answers = AnswerCache(path)
+        raters = [LLMRater(model, endpoint, sampling=way, cache=answers, ledger=ledger) for way in ways]
+    errors = console(stderr=True)
+    with alone_on_stdout(json), Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task("ratings")
+        found = audit_users(
+            raters,
+            crowd,
+            experiences,
+            seed,
+            other,
+            done=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    subject = model or "the parametric rater"
+    costs = ledger.to_dict() if ledger is not None else None
+    said: dict[str, Any] = {"rater": model or rater, "seed": seed, **found.to_dict(), "ledger": costs}
+    # What the fallback said tells nothing of the model.
+    said["fit"] = found.fit and not (costs and costs["fallbacks"])
+    write_json(folder / "audit.json", said)
+    figure = save(audit_figure(found.sweeps, LEVELS, f"Ratings by {subject}"), folder / "audit.png")
+    if json:
+        print(dumps(said, indent=2))
+        return 0
+    _show(found)
+    if ledger is not None:
+        console().print(str(ledger), soft_wrap=True)
+    verdict = f"{subject} is {'fit' if said['fit'] else 'not fit'} to be a reward, by {found.ratings:,} ratings"
+    if costs and costs["fallbacks"]:
+        verdict += f"; {costs['fallbacks']:,} of them are the fallback's, which tell nothing of it"
+    console().print(verdict, soft_wrap=True)
+    for path in (folder / "audit.json", figure):
+        print(path)
+    return 0
+
+
+def _show(found: "Audit") -> None:
+    from netdiffuse.cli.output import console, table_of
+
+    out = console()
+    table = table_of("check", "found", "needed", "")
+    for check in found.checks:
+        value = "nothing varies" if check.value is None else f"{check.value:.2f}"
+        table.add_row(NAMES[check.name], value, f"{check.least:.2f}", "passed" if check.passed else "FAILED")
+    out.print(table)
+    kappa = "none" if found.retest_kappa is None else f"{found.retest_kappa:.2f}"
+    out.print(
+        f"spread between personas {found.between_std:.2f}, within one {found.within_std:.2f} points; "
+        f"mean {found.mean:.2f}, {100 * found.at_ends:.0f}% at the ends of the scale; "
+        f"weighted kappa of two sittings {kappa}",
+        soft_wrap=True,
+    )
+    if found.agreement is not None:
+        values = {name: "none" if value is None else f"{value:.2f}" for name, value in found.agreement.items()}
+        out.print(f"agreement with the parametric rater: Spearman {values['spearman']}, kappa {values['kappa']}")
+    means = ", ".join(f"{name} {mean:.2f}" for name, mean in found.persona_means.items())
+    out.print(f"mean rating by persona: {means}", soft_wrap=True)
+
+
+def _personas(words: Sequence[str]) -> list["Persona"]:
+    """Personas by the names of presets, or from JSON files.
+
+    Raises:
+        DataFileError: a file that cannot be read, or holds something else.
+        UnknownNameError: no such preset.
+    """
+    from json import JSONDecodeError
+
+    from netdiffuse.common import DataFileError, InvalidValueError
+    from netdiffuse.common.files import read_json
+    from netdiffuse.users import PRESETS, Persona, preset
+
+    found = []
+    for word in words:
+        if not word.endswith(".json"):
+            found.append(preset(word))
+            continue
+        try:
+            said = read_json(word)
+            if not isinstance(said, list):
+                raise InvalidValueError(f"it must hold a list of personas, got {type(said).__name__}")
+            found += [Persona.from_dict(entry) for entry in said]
+        except (OSError, JSONDecodeError, UnicodeDecodeError, ValueError) as error:
+            raise DataFileError(f"{word} holds no personas: {error}") from error
+    return found or list(PRESETS.values())

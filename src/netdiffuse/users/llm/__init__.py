@@ -1,0 +1,9 @@
+"""Users played by a language model, at any endpoint that speaks OpenAI's protocol (extra [llm])."""
+
+from netdiffuse.users.llm.cache import AnswerCache
+from netdiffuse.users.llm.endpoint import Endpoint
+from netdiffuse.users.llm.faults import FaultError, RatingError
+from netdiffuse.users.llm.ledger import Ledger, Price
+from netdiffuse.users.llm.rater import LLMRater, Sampling
+
+__all__ = ["AnswerCache", "Endpoint", "FaultError", "LLMRater", "Ledger", "Price", "RatingError", "Sampling"]
