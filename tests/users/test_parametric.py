@@ -6,7 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netdiffuse.common import InvalidValueError
-from netdiffuse.users import PRESETS, Experience, ParametricRater, Persona, Preferences, Sensitivities, draw_personas
+from netdiffuse.users import (
+    PRESETS,
+    Experience,
+    ParametricRater,
+    Persona,
+    Preferences,
+    Sensitivities,
+    draw_personas,
+    persona_table,
+)
 from netdiffuse.users.parametric import SURELY
 from netdiffuse.users.responses import delay_response, energy_response, quality_response
 
@@ -129,6 +138,14 @@ def test_a_batch_is_its_rows():
         for column, persona in enumerate(crowd):
             alone = mean(persona, quality[row, column], delay[row, column], energy[row, column])
             assert found[row, column] == pytest.approx(alone, abs=1e-12)
+
+
+def test_numbers_of_personas_do_as_well_as_personas():
+    table = persona_table(draw_personas(6, 1)).reshape(2, 3, -1)
+    quality = np.linspace(0, 1, 6).reshape(2, 3)
+    found = ParametricRater().mean(Sensitivities.of(table), quality, 2.0, 0.1)
+    expected = ParametricRater().mean(Sensitivities.of(draw_personas(6, 1)), quality.ravel(), 2.0, 0.1)
+    np.testing.assert_array_equal(found.ravel(), expected)
 
 
 def test_opinions_name_the_strongest_complaint():

@@ -48,7 +48,8 @@ class Check:
     Attributes:
         name: "quality", "delay_s" and "energy_share": mean Spearman correlation of the rating with the level, over
             personas, positive where better is rated better, and 0 for a persona whose rating does not move; "retest":
-            Spearman correlation of two sittings; "personas": share of the variance that lies between personas.
+            Spearman correlation of two sittings, 1 by nature where a rater leaves nothing to chance; "personas": share
+            of the variance that lies between personas.
         value: found; None where nothing varies.
         least: what is needed.
     """

@@ -30,7 +30,7 @@ from netdiffuse.common import InvalidValueError
 from netdiffuse.users.persona import COLUMNS, Array, Persona, persona_table
 
 STEEPNESS = 8.0  # of the logistic response to quality: nine tenths of the way lie between 0.13 and 0.87
-INCONSISTENCY = 0.05  # SOS parameter of one user's repeated ratings; whole studies have 0.04 to 0.3 over all users
+INCONSISTENCY = 0.05  # SOS parameter of one user's ratings, without the differences between users that a study's holds
 
 
 @dataclass(frozen=True)

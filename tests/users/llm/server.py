@@ -21,7 +21,7 @@ FAULTS = (
     "refused",
     "out_of_range",
 )
-SLOW_S = 4.0
+SLOW_S = 60.0  # beyond any timeout of the tests, which end it
 
 
 def rating_of(said: str) -> float:

@@ -1,14 +1,17 @@
+import copy
 import json
 import logging
+import pickle
 import sqlite3
 import sys
 import warnings
 
+import cloudpickle
 import numpy as np
 import pytest
 from PIL import Image
 
-from netdiffuse.common import InvalidValueError, MissingExtraError, RunError, UnknownNameError
+from netdiffuse.common import InvalidValueError, MissingExtraError, RunError, UnknownNameError, UnsupportedError
 from netdiffuse.users import PRESETS, Experience, ParametricRater, audit
 from netdiffuse.users.llm import AnswerCache, Endpoint, Ledger, LLMRater, Price, RatingError, Sampling
 from netdiffuse.users.llm.endpoint import FAILURES_UNTIL_ONCE
@@ -52,6 +55,20 @@ def test_ratings_are_the_models_and_are_accounted_for():
     assert "average" not in json.dumps(body["messages"])
 
 
+def test_servers_are_told_of_the_schema_in_their_ways():
+    asked = {}
+    with serving() as (url, model):
+        for constraint in ("json-schema", "json-object", "none"):
+            rater = LLMRater("m", quick(url, constraint=constraint), sampling=COLD)
+            assert rater.rate([AVERAGE], [Experience("a", 0.5, 1.0)])[0].source == "llm"
+            asked[constraint] = model.requests[-1].get("response_format")
+    schema = asked["json-schema"]["json_schema"]["schema"]
+    assert asked["json-object"] == {"type": "json_object", "schema": schema}
+    assert asked["none"] is None
+    with pytest.raises(UnknownNameError, match="Did you mean 'json-schema'"):
+        quick("http://127.0.0.1:9/v1", constraint="json_schema")
+
+
 def test_an_expected_rating_is_smooth_and_has_its_variance():
     with serving() as (url, model):
         rater = LLMRater("m", quick(url), sampling=Sampling("expected"))
@@ -88,7 +105,7 @@ def test_equal_questions_are_asked_once():
 def test_every_fault_is_counted_and_the_fallback_said(kind):
     named = {"no_reason": "malformed", "no_rating": "malformed", "broken_json": "malformed", "no_choices": "malformed"}
     with serving(Model(rate=1.0, faults=(kind,))) as (url, model):
-        rater = LLMRater("m", quick(url, retries=1, timeout_s=0.5))
+        rater = LLMRater("m", quick(url, retries=1, timeout_s=0.5 if kind == "timeout" else 30.0))
         with pytest.warns(RuntimeWarning, match=f"gave no rating \\({named.get(kind, kind)}"):
             (opinion,) = rater.rate([AVERAGE], [Experience("a", 0.5, 1.0)])
     expected = ParametricRater(noisy=False).rate([AVERAGE], [Experience("a", 0.5, 1.0)])[0]
@@ -129,7 +146,7 @@ def test_retries_mend_what_passes():
 
 def test_a_fifth_of_everything_goes_wrong_and_each_is_counted():
     with serving(Model(rate=0.2)) as (url, model):
-        rater = LLMRater("m", quick(url, retries=1, timeout_s=2.0), sampling=COLD)
+        rater = LLMRater("m", quick(url, retries=1, timeout_s=4.0), sampling=COLD)
         given = experiences(200)
         with pytest.warns(RuntimeWarning, match="the fallback rates"):
             found = rater.rate([AVERAGE] * 200, given)
@@ -309,6 +326,26 @@ def test_no_key_is_written_anywhere(tmp_path, caplog, capfd):
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert files
     assert not any(secret.encode() in path.read_bytes() for path in files)
+
+
+def test_an_endpoint_is_not_pickled_with_its_key():
+    rater = LLMRater("m", Endpoint("http://127.0.0.1:9/v1", api_key="secret"))
+    for save in (pickle.dumps, cloudpickle.dumps, copy.deepcopy):
+        with pytest.raises(UnsupportedError, match="holds a key and cannot be saved"):
+            save(rater)
+
+
+def test_what_is_interrupted_asks_no_further(monkeypatch):
+    with serving(Model(delay_s=0.2)) as (url, model):
+        rater = LLMRater("m", quick(url, concurrency=2), sampling=COLD)
+
+        def interrupt(*_):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(rater, "_opinion", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            rater.rate([AVERAGE] * 50, experiences(50))
+        assert len(model.requests) < 10
 
 
 def test_a_key_of_openai_goes_to_openai_alone(monkeypatch):

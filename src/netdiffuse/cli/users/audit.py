@@ -29,6 +29,7 @@ def audit(
     url: Name = None,
     answer: Literal["json", "expected"] = "json",
     samples: int = 1,
+    constraint: Literal["json-schema", "json-object", "none"] = "json-schema",
     price: Prices = None,
     cache: File = None,
     offline: bool = False,
@@ -50,6 +51,7 @@ def audit(
             is read from the environment variable NETDIFFUSE_LLM_KEY.
         answer: json for a rating with its reason; expected for the expected rating over the digits' probabilities.
         samples: answers to each question, averaged.
+        constraint: how the server holds answers to JSON; json-object for that of llama-cpp-python.
         price: of a million tokens in and out, in USD, to tell what it cost.
         cache: SQLite file of answers; answers.sqlite in the folder of --out unless told.
         offline: answer from the cache alone.
@@ -79,8 +81,8 @@ def audit(
     checks.integer("experiences", experiences, minimum=2)
     checks.seed("seed", seed)
     folder = out or Path("runs/users-audit")
-    ledger, other = None, None
-    raters: list[Rater]
+    ledger, answers, other = None, None, None
+    raters: Sequence[Rater]
     if rater == "parametric":
         if model is not None or url is not None:
             raise InvalidValueError("--model and --url are of a language model: add --rater llm")
@@ -92,11 +94,11 @@ def audit(
 
         # A sitting's samples have seeds of their own, so that no two sittings share an answer.
         ways = [Sampling(answer, samples, seed=seed + sitting * samples) for sitting in range(count)]
-        endpoint = None if offline else Endpoint(url)
-        ledger, other = Ledger(None if price is None else Price(*price)), ParametricRater(noisy=False)
         path = cache or folder / "answers.sqlite"
         if offline and not path.exists():
             raise InvalidValueError(f"--offline needs answers, and there is no {path}: name their file with --cache")
+        endpoint = None if offline else Endpoint(url, constraint=constraint)
+        ledger, other = Ledger(None if price is None else Price(*price)), ParametricRater(noisy=False)
         answers = AnswerCache(path)
         raters = [LLMRater(model, endpoint, sampling=way, cache=answers, ledger=ledger) for way in ways]
     errors = console(stderr=True)
@@ -110,6 +112,8 @@ def audit(
             other,
             done=lambda done, total: bar.update(task, completed=done, total=total),
         )
+    if answers is not None:
+        answers.close()
     subject = model or "the parametric rater"
     costs = ledger.to_dict() if ledger is not None else None
     said: dict[str, Any] = {"rater": model or rater, "seed": seed, **found.to_dict(), "ledger": costs}

@@ -11,20 +11,26 @@ if TYPE_CHECKING:
     from openai.types.chat.chat_completion import Choice
 
 RATINGS = (1, 2, 3, 4, 5)
-RESPONSE_FORMAT: dict[str, Any] = {
-    "type": "json_schema",
-    "json_schema": {
-        "name": "opinion",
-        "strict": True,
-        "schema": {
-            "type": "object",
-            "properties": {"reason": {"type": "string"}, "rating": {"type": "integer", "enum": list(RATINGS)}},
-            "required": ["reason", "rating"],
-            "additionalProperties": False,
-        },
-    },
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"reason": {"type": "string"}, "rating": {"type": "integer", "enum": list(RATINGS)}},
+    "required": ["reason", "rating"],
+    "additionalProperties": False,
 }
 """The reason stands first: a model that writes it down before it rates has thought of it."""
+
+RESPONSE_FORMATS: dict[str, dict[str, Any]] = {
+    "json-schema": {
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "opinion", "strict": True, "schema": SCHEMA},
+        }
+    },
+    "json-object": {"response_format": {"type": "json_object", "schema": SCHEMA}},
+    "none": {},
+}
+"""How servers are told of the schema: as OpenAI, vLLM, Ollama and llama-server are; as the server of llama-cpp-python
+is; or not at all, with the prompt alone to ask for it."""
 
 TOP = 20  # log-probabilities that endpoints give at the most
 LEAST_MASS = 0.05

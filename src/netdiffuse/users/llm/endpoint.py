@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from netdiffuse.common import InvalidValueError, MissingExtraError, checks
-from netdiffuse.users.llm.answers import Grade
+from netdiffuse.common import InvalidValueError, MissingExtraError, UnknownNameError, UnsupportedError, checks
+from netdiffuse.users.llm.answers import RESPONSE_FORMATS, Grade
 from netdiffuse.users.llm.faults import FINAL, WAITED, FaultError, Kind
 from netdiffuse.users.llm.ledger import Ledger
 
@@ -36,9 +36,12 @@ class Endpoint:
         backoff_s: pause before the first retry after what may pass with time, seconds; doubled each time, with a
             quarter of it at random, up to half a minute; longer where the endpoint says so (Retry-After).
         concurrency: requests under way at once, at most.
+        constraint: how the server holds an answer to JSON: "json-schema", "json-object" or "none" (see
+            `answers.RESPONSE_FORMATS`).
 
     Raises:
         InvalidValueError: an argument outside its range, or no key for OpenAI's own.
+        UnknownNameError: another constraint.
         MissingExtraError: the extra [llm] is not installed.
     """
 
@@ -51,11 +54,15 @@ class Endpoint:
         retries: int = 4,
         backoff_s: float = 0.5,
         concurrency: int = 8,
+        constraint: str = "json-schema",
     ) -> None:
         try:
             import openai
         except ImportError as error:
             raise MissingExtraError("rating by a language model", "llm") from error
+        if constraint not in RESPONSE_FORMATS:
+            raise UnknownNameError("constraint", constraint, RESPONSE_FORMATS)
+        self.constraint = RESPONSE_FORMATS[constraint]
         self.retries = checks.integer("retries", retries, minimum=0)
         self.backoff_s = checks.non_negative("backoff_s", backoff_s)
         self.concurrency = checks.integer("concurrency", concurrency, maximum=checks.MOST_THREADS)
@@ -72,6 +79,14 @@ class Endpoint:
         self._places = threading.BoundedSemaphore(self.concurrency)
         self._lock = threading.Lock()
         self._failures = 0
+
+    def __reduce__(self) -> str:
+        """Refuse to be pickled, with an environment or a run: the key would be written down.
+
+        Raises:
+            UnsupportedError: always.
+        """
+        raise UnsupportedError("an endpoint holds a key and cannot be saved or copied: make it anew where it is needed")
 
     def ask(
         self,

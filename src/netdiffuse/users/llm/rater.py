@@ -12,7 +12,7 @@ import numpy as np
 
 from netdiffuse.common import InvalidValueError, UnknownNameError, checks
 from netdiffuse.users.experience import Experience, Opinion, Rater, check_pairs
-from netdiffuse.users.llm.answers import RESPONSE_FORMAT, TOP, Grade, expected, graded
+from netdiffuse.users.llm.answers import TOP, Grade, expected, graded
 from netdiffuse.users.llm.cache import AnswerCache
 from netdiffuse.users.llm.endpoint import Endpoint
 from netdiffuse.users.llm.faults import FaultError, RatingError
@@ -69,11 +69,11 @@ class Sampling:
         checks.integer("max_tokens", self.max_tokens)
         checks.seed("seed", self.seed)
 
-    def options(self, limit_option: str) -> dict[str, Any]:
-        """Further fields of a request; `limit_option` is the endpoint's name for the most tokens of an answer."""
+    def options(self, endpoint: Endpoint) -> dict[str, Any]:
+        """Further fields of a request, by the names that the endpoint has for them."""
         if self.answer == "expected":
-            return {"temperature": 1.0, limit_option: 1, "logprobs": True, "top_logprobs": TOP}
-        return {"temperature": self.temperature, limit_option: self.max_tokens, "response_format": RESPONSE_FORMAT}
+            return {"temperature": 1.0, endpoint.limit_option: 1, "logprobs": True, "top_logprobs": TOP}
+        return {"temperature": self.temperature, endpoint.limit_option: self.max_tokens, **endpoint.constraint}
 
 
 @dataclass(frozen=True)
@@ -203,18 +203,21 @@ class LLMRater:
         if self.endpoint is None:
             raise RatingError(f"the cache has no answer of '{self.model}' to: {stimulus(missing[0].experience)!r}")
         seeds = range(self.sampling.seed, self.sampling.seed + self.sampling.samples)
-        with ThreadPoolExecutor(self.endpoint.concurrency) as pool:
+        pool = ThreadPoolExecutor(self.endpoint.concurrency)
+        try:
             asked = [[pool.submit(self._ask, self.endpoint, question, seed) for seed in seeds] for question in missing]
             for question, samples in zip(missing, asked, strict=True):
                 opinion = self._opinion(question, [sample.result() for sample in samples])
                 if self.cache is not None:
                     opinion = self.cache.put(question.key, question.text, opinion)
                 found[question.key] = opinion
+        finally:
+            pool.shutdown(cancel_futures=True)  # after Ctrl-C, what is under way ends, and nothing else is asked
         return found
 
     def _ask(self, endpoint: Endpoint, question: _Question, seed: int) -> Grade | FaultError:
         read = expected if self.sampling.answer == "expected" else graded
-        options = self.sampling.options(endpoint.limit_option)
+        options = self.sampling.options(endpoint)
         try:
             return endpoint.ask(self.model, question.messages, options, seed, read, self.ledger)
         except FaultError as fault:
