@@ -31,12 +31,14 @@ class D2SAC(BatchedOffPolicyAlgorithm):
     """D2SAC: a diffusion model denoises into a choice, inside discrete soft actor-critic.
 
     Du et al., "Diffusion-based Reinforcement Learning for Edge-enabled AI-Generated Content Services" (IEEE TMC 2024,
-    arXiv 2303.13052), on soft actor-critic for discrete actions (Christodoulou, arXiv 1910.07207). Deviations, each of
-    which made learning faster or kept it from getting stuck: x0 is predicted and bounded smoothly, so that the first
-    policy is nearly uniform (the original's chain amplifies its noise into one that is nearly one-hot at random); the
-    temperature decays from warm to cold; the twin critics predict standardised returns; many environments are stepped
-    at once, and small networks take a gradient step for each of these steps; a running average of the actor acts. With
-    `actor="mlp"` this is discrete SAC with the same changes.
+    arXiv 2303.13052), on soft actor-critic for discrete actions (Christodoulou, arXiv 1910.07207). Deviations: x0 is
+    predicted and bounded smoothly, so that the first policy is nearly uniform (the original's chain amplifies its noise
+    into one that is nearly one-hot at random); the temperature decays from warm to cold (cold from the start, a policy
+    can collapse onto one action for good); the target has the entropy of the next choice in it and takes the current
+    actor, as soft actor-critic does (the authors' code leaves the entropy out and takes the target actor); the twin
+    critics predict standardised returns; many environments are stepped at once, and small networks take a gradient step
+    for each of these steps; a running average of the actor acts. With `actor="mlp"` this is discrete SAC with the same
+    changes.
 
     Args:
         policy: "MlpPolicy".
@@ -50,7 +52,7 @@ class D2SAC(BatchedOffPolicyAlgorithm):
         batch_size: transitions in a gradient step.
         tau: share of the critics taken into the target critics at each step, in [0, 1].
         ema: share of the actor taken, at each step, into the running average of it that acts, in [0, 1].
-        gamma: discount factor, in [0, 1].
+        gamma: discount factor, in [0, 1]; `netdiffuse train` takes that which a problem of ours is posed with.
         train_freq: vector steps between updates.
         gradient_steps: gradient steps an update; -1 for one a transition.
         n_steps: rewards summed in an n-step return; above 1 without a correction for older policies, and without the
