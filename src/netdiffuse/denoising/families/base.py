@@ -70,7 +70,7 @@ class Family(ABC):
 
     name: ClassVar[str]
     flow: ClassVar[bool] = False
-    default_guidance: ClassVar[float]
+    default_guidance: float
 
     def __init__(self, pipeline: Any) -> None:
         self.pipeline = pipeline
