@@ -38,7 +38,9 @@ def test_diffusers_makes_the_same_picture(model):
     pipeline = StableDiffusionPipeline.from_pretrained(default_model_path(), dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     prompt = "a red apple on a table"
-    theirs = pipeline(prompt, num_inference_steps=8, generator=torch.Generator().manual_seed(5)).images[0]
+    generator, usual = torch.Generator().manual_seed(5), model.default_guidance
+    assert usual == 3.0  # that of defaults.json
+    theirs = pipeline(prompt, num_inference_steps=8, generator=generator, guidance_scale=usual).images[0]
     half = model.advance(model.begin([5], 8), model.encode([prompt]), 4)
     (ours,) = model.decode(model.advance(ChainState.from_bytes(half.to_bytes()), model.encode([prompt])))
     assert theirs.size == (64, 64)
