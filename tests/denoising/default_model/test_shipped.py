@@ -1,10 +1,13 @@
 """The model that comes with netdiffuse, as users have it."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
+from netdiffuse.common import UnsupportedError
 from netdiffuse.denoising.default_model import default_model_path, fidelity, judge, load_classifier
 from netdiffuse.denoising.default_model.captions import held_out_captions, parse
 from netdiffuse.denoising.default_model.scenes import judge_scenes, training_scenes
@@ -62,3 +65,17 @@ def test_the_classifier_is_no_yes_man():
     drawn = list(judge_scenes(40, seed=5))
     pictures, captions = [picture for _, picture in drawn], [scene.caption for scene, _ in drawn]
     assert fidelity(pictures, captions[1:] + captions[:1])["all"] <= 10
+
+
+def test_a_folder_names_its_usual_guidance(model, tmp_path):
+    shutil.copytree(default_model_path(), tmp_path / "m")
+    defaults = tmp_path / "m" / "defaults.json"
+    defaults.write_text('{"guidance_scale": 2.5}')
+    assert open_model(tmp_path / "m", device="cpu").begin([0], 2).guidance_scale == 2.5
+    assert type(model).default_guidance == 7.5  # the family's is untouched
+    for bad in ("", "[]", "{}", '{"guidance_scale": "much"}', '{"guidance_scale": NaN}'):
+        defaults.write_text(bad)
+        with pytest.raises(UnsupportedError, match=r"defaults\.json must read like"):
+            open_model(tmp_path / "m", device="cpu")
+    defaults.unlink()
+    assert open_model(tmp_path / "m", device="cpu").default_guidance == 7.5

@@ -127,7 +127,8 @@ def test_bad_choices_are_named(choice, message):
 
 
 @pytest.mark.parametrize(
-    ("kwargs", "name"), [({"rate": -1.0}, "rate"), ({"horizon": 0.0}, "horizon"), ({"n": 0}, "num_envs"), ({"rate": 1e9}, "1000000 tasks")]
+    ("kwargs", "name"),
+    [({"rate": -1.0}, "rate"), ({"horizon": 0.0}, "horizon"), ({"n": 0}, "num_envs"), ({"rate": 1e9}, "1000000 tasks")],
 )
 def test_bad_arguments_are_named(kwargs, name):
     with pytest.raises(InvalidValueError, match=name):

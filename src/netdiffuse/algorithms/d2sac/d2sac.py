@@ -49,6 +49,8 @@ class D2SAC(BatchedOffPolicyAlgorithm):
         final_learning_rate: share of the learning rates that is left at the end, in [0, 1].
         buffer_size: transitions kept for replay.
         learning_starts: transitions taken at random before learning.
+        repeat: vector steps that each of these random actions is kept: above 1, random play gets farther (Dabney et
+            al., "Temporally-Extended epsilon-Greedy Exploration", ICLR 2021, arXiv 2006.01782).
         batch_size: transitions in a gradient step.
         tau: share of the critics taken into the target critics at each step, in [0, 1].
         ema: share of the actor taken, at each step, into the running average of it that acts, in [0, 1].
@@ -92,6 +94,7 @@ class D2SAC(BatchedOffPolicyAlgorithm):
         final_learning_rate: float = 0.05,
         buffer_size: int = 200_000,
         learning_starts: int = 2000,
+        repeat: int = 1,
         batch_size: int = 256,
         tau: float = 0.01,
         ema: float = 0.01,
@@ -128,6 +131,7 @@ class D2SAC(BatchedOffPolicyAlgorithm):
         self.final_ent_coef = checks.positive("final_ent_coef", final_ent_coef)
         self.target_entropy = checks.fraction("target_entropy", target_entropy)
         self.action_masks = action_masks
+        self.repeat = checks.integer("repeat", repeat)
         made = as_env(env, 1, seed) if env is not None else None
         super().__init__(
             policy,
@@ -172,6 +176,7 @@ class D2SAC(BatchedOffPolicyAlgorithm):
             self._setup_model()
 
     def _setup_model(self) -> None:
+        self._kept: Tensor | None = None  # random actions that are being repeated
         assert isinstance(self.action_space, spaces.Discrete)
         if self.action_masks:
             if self.env is not None and not self.env.has_attr("action_masks"):
@@ -202,13 +207,22 @@ class D2SAC(BatchedOffPolicyAlgorithm):
             self._last_masks = self._current_masks()
         with torch.no_grad():
             if self.num_timesteps < learning_starts:
-                allowed = torch.ones(self.env.num_envs, self.policy.action_size)
-                if self.action_masks:
-                    allowed = torch.from_numpy(self._last_masks).float()
-                actions = torch.multinomial(allowed, 1).squeeze(1)
+                actions = self._random_actions(self.env.num_envs)
             else:
                 actions = self._explore(torch.as_tensor(self._last_obs, device=self.device))
         return actions.cpu().numpy().reshape(-1, 1)
+
+    def _random_actions(self, n: int) -> Tensor:
+        """Uniform among those that are allowed, each kept for `repeat` vector steps while it is; shape (n,)."""
+        allowed = torch.ones(n, self.policy.action_size)
+        if self.action_masks:
+            allowed = torch.from_numpy(self._last_masks).float()
+        actions = torch.multinomial(allowed, 1).squeeze(1)
+        if self.repeat > 1:
+            if self._kept is not None and self.num_timesteps // n % self.repeat:
+                actions = torch.where(allowed.gather(1, self._kept[:, None]).squeeze(1) > 0, self._kept, actions)
+            self._kept = actions
+        return actions
 
     def _current_masks(self) -> NDArray[np.bool_]:
         """What the environments allow now, checked; shape (n_envs, actions)."""
