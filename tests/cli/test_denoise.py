@@ -59,16 +59,18 @@ def test_split_by_meaning(model, tmp_path, capsys):
 
 def test_a_study_in_small(tmp_path, capsys):
     """With the model that ships: whoever shares all of an unlike prompt's steps has the wrong picture."""
-    assert call("denoise", "study", "--steps", 4, "--seeds", 2, "--out", tmp_path, "--json") == 0
+    assert (
+        call("denoise", "study", "--steps", 8, "--seeds", 2, "--pairs", "published", "--out", tmp_path, "--json") == 0
+    )
     rows = json.loads(capsys.readouterr().out)
     found = {(r["follower"], r["shared"], r["bit_error_rate"]): r for r in rows}
-    assert len(found) == len({r["follower"] for r in rows}) * (1 + 4 * 7)
-    alone, all_shared = found["a tree near a river", 0, 0.0], found["a tree near a river", 4, 0.0]
+    assert len(found) == len({r["follower"] for r in rows}) * (1 + 8 * 7)
+    alone, all_shared = found["a tree near a river", 0, 0.0], found["a tree near a river", 8, 0.0]
     assert alone["fidelity"] > 0.9
     assert all_shared["fidelity"] < 0.1 < 0.9 < all_shared["leader_fidelity"]
-    assert found["a tree near a river", 2, 0.1]["ssim"] < found["a tree near a river", 2, 0.0]["ssim"]
+    assert found["a tree near a river", 4, 0.1]["ssim"] < found["a tree near a river", 4, 0.0]["ssim"]
     quality = json.loads((tmp_path / "quality.json").read_text())
-    assert (quality["format"], quality["judge"], quality["steps"]) == ("netdiffuse.quality", "classifier", 4)
+    assert (quality["format"], quality["judge"], quality["steps"]) == ("netdiffuse.quality", "classifier", 8)
     assert json.loads((tmp_path / "results.json").read_text())["rows"] == rows
     for name in ("shared_steps.png", "bit_errors.png"):
         with Image.open(tmp_path / name) as figure:

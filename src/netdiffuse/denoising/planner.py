@@ -243,6 +243,7 @@ def _flat(node: ClusterNode, alike: Array, steps: int, rule: SharingRule, leader
     k = {member: rule.steps(float(to_leader[member]), steps) for member in members}
     foremost = max(members, key=lambda member: k[member])
     k[foremost] = max(k[member] for member in members if member != foremost)  # nobody shares alone
+    leaders = tuple(one for one in leaders if k[one] > 0) or (foremost,)  # who leaves at once leads nobody
     chain: tuple[Segment, ...] = ()
     for stop in sorted(set(k.values()) - {0}, reverse=True):
         start = max((other for other in k.values() if other < stop), default=0)
