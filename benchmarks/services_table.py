@@ -64,13 +64,13 @@ STUDIES = {
     # Where an episode's length is the reward, n-step returns carry it faster. Acrobot's only reward is its end, which
     # random play reaches when it keeps its actions for a while, and seldom otherwise.
     "classics": (
-        Study("CartPole-v1", 60, 5, ("d2sac:n_steps=5",)),
         Study(
             "Acrobot-v1",
-            240,
+            300,
             5,
-            ("d2sac:n_steps=5:ent_coef=0.05:final_ent_coef=0.01:learning_starts=16000:repeat=5",),
+            ("d2sac:n_steps=3:ent_coef=0.05:final_ent_coef=0.003:tau=0.005:learning_starts=16000:repeat=5",),
         ),
+        Study("CartPole-v1", 120, 5, ("d2sac:n_steps=5",)),
     ),
 }
 Row = dict[str, Any]

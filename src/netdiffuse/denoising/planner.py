@@ -93,15 +93,17 @@ class Plan:
 class SharingRule:
     """How large a share of the steps two prompts may have in common, by the cosine of their embeddings.
 
-    Nothing up to `low`; then linearly up to `most` at `high` and above.
+    Nothing up to `low`; then linearly up to `most` at `high` and above. In the study of the small model
+    (docs/denoising/results.json) all pairs stood five shared steps of eleven, but for one whose cosine is below 0.1; a
+    half is also what was found fine with Stable Diffusion (arXiv 2304.03446).
 
     Attributes:
         low, high: cosines, low below high.
         most: largest share of the steps, in [0, 1).
     """
 
-    low: float = 0.2
-    high: float = 0.6
+    low: float = 0.0
+    high: float = 0.4
     most: float = 0.5
 
     def __post_init__(self) -> None:
