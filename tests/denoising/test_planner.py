@@ -116,7 +116,7 @@ def test_sharing_alone_saves_nothing_and_costs_nothing():
     plan = make_plan(clusters(1), 10)
     assert plan.roots == ()
     assert plan.saved == 0
-    different = make_plan(clusters(1, 1, 1, 1), 10)
+    different = make_plan(clusters(1, 1, 1, 1), 10, rule=RULE)
     assert different.shared_steps == (0,) * 4
 
 
