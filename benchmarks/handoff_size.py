@@ -4,8 +4,8 @@
 
 A whole `ChainState`, header and checksum included, of the small model, and of the shapes of Stable Diffusion 1.5
 (1x4x64x64) and SDXL (1x4x128x128), whose weights are not at hand: their latents are Gaussian noise here, so of them
-only the error that the codec itself makes can be told. Of the small model, the pictures: finished after a hand-off in the
-middle of the chain, judged by the classifier, and compared with what they are without one.
+only the error that the codec itself makes can be told. Of the small model, the pictures: finished after a hand-off in
+the middle of the chain, judged by the classifier, and compared with what they are without one.
 """
 
 from dataclasses import replace

@@ -231,6 +231,33 @@ def test_masks_in_the_replay_buffer_are_those_of_their_observations():
     np.testing.assert_array_equal(buffer.next_masks[:rows][going], allowed(buffer.next_observations[:rows])[going])
 
 
+def test_random_actions_are_kept_while_they_are_allowed():
+    class Remembering(Corridor):
+        def __init__(self, masked):
+            super().__init__()
+            self.masked, self.taken = masked, []
+
+        def step(self, action):
+            self.taken.append(int(action))
+            return super().step(0)
+
+        def action_masks(self):
+            allowed = np.array([True, True, True])
+            if self.masked and len(self.taken) % 4 == 2:  # in the middle of a repetition, one is forbidden
+                allowed[self.taken[-1]] = False
+            return allowed
+
+    for masked in (False, True):
+        env = DummyVecEnv([lambda masked=masked: Remembering(masked)])
+        given = {"learning_starts": 400, "repeat": 4, "action_masks": masked}
+        D2SAC("MlpPolicy", env, **given, seed=0, device="cpu", policy_kwargs=SMALL).learn(200)
+        taken = np.array(env.envs[0].taken).reshape(-1, 4)
+        assert (taken[:, 0] == taken[:, 1]).all()
+        assert (taken[:, 2] == taken[:, 3]).all()
+        assert (taken[:, 1] != taken[:, 2]).all() if masked else (taken[:, 1] == taken[:, 2]).all()
+        assert np.bincount(taken[:, 0]).min() >= 5
+
+
 def test_what_cannot_be_learned_from_is_refused_by_name():
     with pytest.raises(UnsupportedError, match=r"observations must be a Box, got Discrete\(16\): .*FlattenObservation"):
         learner("FrozenLake-v1")

@@ -209,6 +209,7 @@ def test_discrete_learners_choose_among_services_and_survive_a_save(name, tmp_pa
     rollout = {"n_steps": 8, **({} if name == "a2c" else {"batch_size": 16})}
     short = {"learning_starts": 64, "gradient_steps": 1, "batch_size": 32} if LEARNERS[name].off_policy else rollout
     model = make_learner(name, env(), device="cpu", **short, **SMALL)
+    assert model.gamma == 0.95  # the problem's
     before = [p.detach().clone() for p in model.policy.parameters()]
     model.learn(320, log_interval=10**9)
     assert any(not torch.equal(a, b) for a, b in zip(before, model.policy.parameters(), strict=True))

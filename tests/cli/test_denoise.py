@@ -57,6 +57,34 @@ def test_split_by_meaning(model, tmp_path, capsys):
     assert summary["server_steps"] + summary["device_steps"] <= 8
 
 
+def test_a_study_in_small(tmp_path, capsys):
+    """With the model that ships: whoever shares all of an unlike prompt's steps has the wrong picture."""
+    assert (
+        call("denoise", "study", "--steps", 8, "--seeds", 2, "--pairs", "published", "--out", tmp_path, "--json") == 0
+    )
+    rows = json.loads(capsys.readouterr().out)
+    found = {(r["follower"], r["shared"], r["bit_error_rate"]): r for r in rows}
+    assert len(found) == len({r["follower"] for r in rows}) * (1 + 8 * 7)
+    alone, all_shared = found["a tree near a river", 0, 0.0], found["a tree near a river", 8, 0.0]
+    assert alone["fidelity"] > 0.9
+    assert all_shared["fidelity"] < 0.1 < 0.9 < all_shared["leader_fidelity"]
+    assert found["a tree near a river", 4, 0.1]["ssim"] < found["a tree near a river", 4, 0.0]["ssim"]
+    quality = json.loads((tmp_path / "quality.json").read_text())
+    assert (quality["format"], quality["judge"], quality["steps"]) == ("netdiffuse.quality", "classifier", 8)
+    assert json.loads((tmp_path / "results.json").read_text())["rows"] == rows
+    for name in ("shared_steps.png", "bit_errors.png"):
+        with Image.open(tmp_path / name) as figure:
+            assert figure.width > 1000
+
+
+def test_split_with_the_model_that_ships(tmp_path, capsys):
+    words = ["--prompts", "apple on table", "a tree near a river", "--shared", 2, "--steps", 4]
+    assert call("denoise", "split", *words, "--out", tmp_path, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["server_steps"] == 2
+    with Image.open(tmp_path / "user-0.png") as picture:
+        assert picture.size == (64, 64)
+
+
 def test_a_device_alone(model, tmp_path, capsys):
     out = tmp_path / "apple.png"
     words = ["denoise", "device", "--prompt", "apple", "--model", model, "--steps", "3", "--out", out, "--json"]

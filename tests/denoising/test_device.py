@@ -1,5 +1,6 @@
 """A device against a real server in another process, and against one that misbehaves."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -182,6 +183,64 @@ def test_another_model(model):
     outcome, _ = make(other, lambda call, request: None)
     assert outcome.source == "alone"
     assert "the server's model is stable-diffusion" in outcome.reason
+
+
+def card(**change):
+    """The server's card with something else in it."""
+
+    def answer(call, request):
+        if not request.url.path.endswith("/model"):
+            return None
+        server = Server(lambda *_: None)
+        said = json.loads(server.handle_request(request).read())
+        return httpx.Response(200, json=said | change)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"family": "flux", "scheduler": "flow-euler"},
+        {"scheduler": "of-another-version"},
+        {"revision": "another", "steps": 7, "guidance_scale": 1.0},
+    ],
+)
+def test_a_foreign_card_is_not_followed(model, change):
+    outcome, _ = make(model, card(**change), alone=Chain(steps=2, scheduler="euler"))
+    if "revision" in change or "family" in change:
+        assert (outcome.source, outcome.own_steps) == ("alone", 2)
+    assert outcome.picture.size == (16, 16)
+
+
+def test_a_request_that_no_server_takes(model):
+    device = EdgeDevice(model, "http://edge", transport=Server(lambda *_: None))
+    outcome = device.make("apple " * 1000)
+    assert outcome.source == "alone"
+    assert "no server takes this request" in outcome.reason
+
+
+@pytest.mark.parametrize("said", ["nan", "inf", "-1", "soon"])
+def test_strange_times_to_come_again(model, said):
+    answer = httpx.Response(503, headers={"Retry-After": said})
+    outcome, _ = make(model, lambda call, request: answer, patience_s=1.0)
+    assert outcome.source == "alone"
+
+
+def test_an_answer_that_trickles_ends_with_patience(model):
+    class Drops(httpx.SyncByteStream):
+        def __iter__(self):
+            for _ in range(1000):
+                time.sleep(0.05)
+                yield b"x"
+
+    def trickle(call, request):
+        return httpx.Response(200, stream=Drops()) if is_state(request) else None
+
+    began = time.monotonic()
+    outcome, _ = make(model, trickle, patience_s=1.0)
+    assert outcome.source == "alone"
+    assert time.monotonic() - began < 25  # of the fifty seconds that it would trickle
 
 
 def test_alone_it_makes_the_servers_kind_of_chain(model):

@@ -17,7 +17,7 @@ def test_alike_in_meaning_is_alike_in_numbers():
     assert alike[0, 1] > alike[0, 2] > alike[0, 3]
     k = make_plan(found, 11).shared_steps
     assert k[0] == k[1] > 0
-    assert k[3] == 0
+    assert k[3] < k[0]  # who is less alike shares less
 
 
 def test_nothing_to_embed():

@@ -99,6 +99,7 @@ def test_every_plan_is_a_plan(users, steps, seed, shape, leader, most):
     assert all(0 <= k <= most * steps + 1e-9 for k in plan.shared_steps)
     starts = [member for root in plan.roots for member in root.members]
     assert len(starts) == len(set(starts))  # nobody begins twice
+    assert all(set(root.leaders) <= set(root.members) for root in plan.roots)  # nobody leads what they do not share
     for segment in plan.segments:
         assert segment.start < segment.stop
         assert len(segment.members) > 1
@@ -115,7 +116,7 @@ def test_sharing_alone_saves_nothing_and_costs_nothing():
     plan = make_plan(clusters(1), 10)
     assert plan.roots == ()
     assert plan.saved == 0
-    different = make_plan(clusters(1, 1, 1, 1), 10)
+    different = make_plan(clusters(1, 1, 1, 1), 10, rule=RULE)
     assert different.shared_steps == (0,) * 4
 
 

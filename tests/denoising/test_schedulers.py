@@ -97,6 +97,19 @@ def test_what_was_set_is_taken_over_and_what_was_not_is_left():
     assert not named_scheduler("dpm++", DPMSolverMultistepScheduler(use_karras_sigmas=True)).config.use_karras_sigmas
 
 
+def test_a_flows_shift_has_two_names():
+    """SD3's shift of 3, under the name that each class gives it: noise levels are shifted alike."""
+    like = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    for name in ("flow-dpm++", "flow-unipc"):
+        scheduler = named_scheduler(name, like)
+        scheduler.set_timesteps(4)
+        plain = torch.linspace(1, 1 / 1000, 5, dtype=torch.float64)[:-1]
+        shifted = 3 * plain / (1 + 2 * plain)
+        assert torch.allclose(scheduler.sigmas[:-1].double(), shifted, atol=2e-3), name
+    back = named_scheduler("flow-euler", named_scheduler("flow-unipc", like))
+    assert back.config.shift == 3.0
+
+
 def test_set_to_the_default_is_set():
     """Somebody who writes down what is the default means it, also for a class whose default is another."""
     said = PNDMScheduler.from_config({"timestep_spacing": "leading", "steps_offset": 1})

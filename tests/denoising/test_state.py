@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from netdiffuse.common import InvalidValueError
-from netdiffuse.denoising.families import wrap
+from netdiffuse.denoising.families import fingerprint, wrap
 from netdiffuse.denoising.state import ChainState, ChainStateError, stack
 from netdiffuse.denoising.wire import checksum
 
@@ -95,6 +95,53 @@ def test_select_and_stack(state):
         stack([])
 
 
+def begun(model, scheduler):
+    return model.advance(model.begin([1], 6, scheduler=scheduler), model.encode(["apple"]), 2)
+
+
+def test_what_a_scheduler_cannot_do_without(model):
+    """Without its random states a chain would draw from torch's own generator; without sigmas it would go elsewhere."""
+    for scheduler, change, said in (
+        ("euler-ancestral", {"random": ()}, "needs 1 random states, got 0"),
+        ("euler", {"memory": {"sigmas": None}}, "needs its sigmas"),
+        ("ddim", {"memory": {"timesteps": torch.tensor([5000, 4, 3, 2, 1, 0])}}, r"timesteps must be in \[0, 999\]"),
+        ("ddim", {"config": {"prediction_type": "nonsense"}}, "prediction_type must be one of"),
+        ("ddim", {"config": {"num_train_timesteps": 10**9}}, "num_train_timesteps must be in"),
+    ):
+        state = begun(model, scheduler)
+        changed = {
+            "random": change.get("random", state.random),
+            "memory": dataclasses.replace(state.memory, **change.get("memory", {})),
+            "config": state.config | change.get("config", {}),
+        }
+        with pytest.raises(ChainStateError, match=said):
+            dataclasses.replace(state, **changed).to_bytes()
+
+
+def test_another_prediction_is_another_model(model):
+    """Stable Diffusion 2's usual mix-up: the weights say nothing of it."""
+    state = begun(model, "ddim")
+    for name, value in (("prediction_type", "v_prediction"), ("rescale_betas_zero_snr", True)):
+        other = dataclasses.replace(state, config=state.config | {name: value})
+        if name in model.pipeline.scheduler.config:
+            with pytest.raises(ChainStateError, match=name):
+                model.check(other)
+
+
+def test_large_tensors_have_a_fingerprint():
+    """Beyond 2^24 numbers float32 cannot count: this is the size of a convolution in Stable Diffusion 1.5."""
+    layer = torch.nn.Linear(1280 * 9, 2560, bias=False, dtype=torch.float16)
+    before = fingerprint(layer)
+    with torch.no_grad():
+        layer.weight.view(-1)[-1] += 1
+    assert fingerprint(layer) != before
+
+
+def test_guidance_is_not_negative(model):
+    with pytest.raises(InvalidValueError, match="guidance_scale"):
+        model.begin([0], 3, guidance_scale=-1.0)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [({"guidance_scale": 3.0}, "guidance_scale"), ({"revision": "other"}, "revision"), ({"height": 128}, "height")],
@@ -126,7 +173,7 @@ def test_chains_at_different_steps_do_not_stack(model, state):
         ({"eta": 2.0}, "eta must be in"),
         ({"height": 0}, "height must be"),
         ({"random": (torch.zeros(3, dtype=torch.uint8),) * 2}, "random state cannot be used"),
-        ({"random": (torch.Generator().get_state(),)}, "2 random states or none"),
+        ({"random": (torch.Generator().get_state(),)}, "needs 0 random states, got 1"),
         ({"latents": torch.zeros(3, 4, 8, 8)}, "not consistent"),
     ],
 )

@@ -87,7 +87,7 @@ def make_learner(
     arguments = dict(settings.one_shot if one_shot else settings.sequential)
     policy_arguments = NETWORK | dict(settings.one_shot_policy if one_shot else settings.sequential_policy)
     if isinstance(env, BatchedVecEnv):
-        arguments |= settings.batched
+        arguments |= {**settings.batched, "gamma": env.env.discount}  # which belongs to the problem
         policy_arguments |= settings.batched_policy
         random_play = play_randomly(env.env)
         policy_arguments["features_extractor_class"] = StandardisedContext

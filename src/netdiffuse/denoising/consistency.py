@@ -3,9 +3,11 @@
 import torch
 
 from netdiffuse.common import InvalidValueError
-from netdiffuse.denoising.schedulers import KINDS, check_config, check_memory
+from netdiffuse.denoising.schedulers import KINDS, check_config, check_memory, has_sigmas
 from netdiffuse.denoising.state import ChainState, ChainStateError
 
+PREDICTIONS = ("epsilon", "sample", "v_prediction", "flow_prediction")
+MOST_TIMESTEPS = 100_000
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -38,13 +40,32 @@ def check_state(state: ChainState) -> None:
         check_memory(state.scheduler, state.config, state.memory, state.step, state.latents)
     except InvalidValueError as error:
         raise ChainStateError(f"the chain state is not consistent: {error}") from error
-    if len(state.random) not in (0, state.batch):
-        raise ChainStateError(f"there must be {state.batch} random states or none, got {len(state.random)}")
+    _check_course(state)
     for random in state.random:
         try:
             torch.Generator().set_state(random)
         except (RuntimeError, TypeError) as error:
             raise ChainStateError(f"a random state cannot be used: {error}") from error
+    wanted = state.batch if KINDS[state.scheduler].draws(state.config, state.eta) else 0
+    if len(state.random) != wanted:
+        raise ChainStateError(f"{state.scheduler} as set needs {wanted} random states, got {len(state.random)}")
+
+
+def _check_course(state: ChainState) -> None:
+    """Timesteps that the network knows, noise levels where the scheduler reads them, and a known prediction."""
+    trained = state.config.get("num_train_timesteps", 0)
+    if isinstance(trained, bool) or not isinstance(trained, int) or not 1 <= trained <= MOST_TIMESTEPS:
+        raise ChainStateError(f"num_train_timesteps must be in 1..{MOST_TIMESTEPS}, got {trained!r}")
+    most = trained if KINDS[state.scheduler].integrates_flow(state.config) else trained - 1
+    low, high = float(state.memory.timesteps.min()), float(state.memory.timesteps.max())
+    if low < 0 or high > most:
+        raise ChainStateError(f"timesteps must be in [0, {most}], got {low:g} to {high:g}")
+    if has_sigmas(state.scheduler) != (state.memory.sigmas is not None):
+        raise ChainStateError(f"{state.scheduler} needs {'its' if has_sigmas(state.scheduler) else 'no'} sigmas")
+    if "prediction_type" in state.config and state.config["prediction_type"] not in PREDICTIONS:
+        raise ChainStateError(
+            f"prediction_type must be one of {', '.join(PREDICTIONS)}, got {state.config['prediction_type']!r}"
+        )
 
 
 def _check_latents(state: ChainState) -> None:

@@ -1,6 +1,7 @@
 """A user's device: has the edge server do the shared steps, does its own, and makes the picture whatever happens."""
 
 import json
+import math
 import random
 import time
 import uuid
@@ -17,8 +18,10 @@ from netdiffuse.denoising.edge.messages import Ask, ModelCard, noise_seed
 from netdiffuse.denoising.families import Family
 from netdiffuse.denoising.state import MOST_BYTES, ChainState, ChainStateError
 
+UNUSABLE = (NetdiffuseError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
+ENCODED = ("content-encoding", "content-length", "transfer-encoding")  # no longer true of a body that was read
 Progress = Callable[[str, int, int], None]
-"""Told what is being done ("shared" or "own"), and how many steps of how many are done."""
+"""Told what is being done ("own"), and how many steps of how many are done."""
 
 
 class EdgeServerError(NetdiffuseError):
@@ -97,6 +100,8 @@ class EdgeDevice:
         self.patience_s = checks.positive("patience_s", patience_s)
         self.tries = checks.integer("tries", tries)
         self.backoff_s = checks.non_negative("backoff_s", backoff_s)
+        if most_local_steps is not None:
+            checks.integer("most_local_steps", most_local_steps)
         self.most_local_steps, self.codec = most_local_steps, codec
         self.alone = alone or Chain()
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
@@ -120,20 +125,21 @@ class EdgeDevice:
         except EdgeServerError as error:
             reason = str(error)
         waited = time.perf_counter() - began
-        state = received or self._begin(request_id)
-        conditioning = self.model.encode([prompt], state.guidance_scale)
-        k = state.step
-        for after in self.model.run(state, conditioning):
-            state = after
-            if progress is not None:
-                progress("own", state.step - k, state.steps - k)
-        (picture,) = self.model.decode(state)
+        end = None
+        if received is not None:
+            try:
+                end = self._finish(received, prompt, progress)
+            except UNUSABLE as error:  # consistent, and yet this model cannot go on with it
+                reason, received = f"the server's chain cannot be run: {error!r}", None
+        end = end or self._finish(self._begin(request_id), prompt, progress)
+        (picture,) = self.model.decode(end)
+        k = 0 if received is None else received.step
         return Outcome(
             picture,
-            state.latents,
+            end.latents,
             "alone" if received is None else "shared",
             k,
-            state.steps - k,
+            end.steps - k,
             reason,
             call.made,
             size,
@@ -141,29 +147,49 @@ class EdgeDevice:
             time.perf_counter() - began - waited,
         )
 
+    def _finish(self, state: ChainState, prompt: str, progress: Progress | None) -> ChainState:
+        """The device's own steps."""
+        conditioning = self.model.encode([prompt], state.guidance_scale)
+        k, end = state.step, state
+        for after in self.model.run(state, conditioning):
+            end = after
+            if progress is not None:
+                progress("own", end.step - k, end.steps - k)
+        return end
+
     def _begin(self, request_id: str) -> ChainState:
-        """A chain of its own: the server's kind, where that is known."""
-        chain = self.alone
-        if self._card is not None:
-            chain = Chain(self._card.steps, self._card.scheduler, self._card.guidance_scale)
+        """A chain of its own: the server's kind, where that is known and this netdiffuse has it."""
         seed = noise_seed(request_id)
-        return self.model.begin([seed], chain.steps, scheduler=chain.scheduler, guidance_scale=chain.guidance_scale)
+        if self._card is not None:
+            card = self._card
+            try:
+                return self.model.begin(
+                    [seed], card.steps, scheduler=card.scheduler, guidance_scale=card.guidance_scale
+                )
+            except NetdiffuseError:  # a server of another version: its chain would not be known here
+                pass
+        own = self.alone
+        return self.model.begin([seed], own.steps, scheduler=own.scheduler, guidance_scale=own.guidance_scale)
 
     def _from_server(self, call: "_Call", prompt: str, request_id: str) -> tuple[ChainState, int]:
         if self._client is None:
             raise EdgeServerError("there is no server")
-        card = self._model_card(call)
+        card = self._card or self._model_card(call)
         if (card.family, card.revision) != (self.model.name, self.model.revision):
             raise EdgeServerError(
                 f"the server's model is {card.family} {card.revision}, this one {self.model.name} {self.model.revision}"
             )
-        ask = Ask(
-            id=request_id,
-            prompt=prompt,
-            revision=card.revision,
-            most_local_steps=self.most_local_steps,
-            codec=self.codec,
-        )
+        self._card = card
+        try:
+            ask = Ask(
+                id=request_id,
+                prompt=prompt,
+                revision=card.revision,
+                most_local_steps=self.most_local_steps,
+                codec=self.codec,
+            )
+        except ValueError as error:  # a prompt that is too long, for one
+            raise EdgeServerError(f"no server takes this request: {error}") from error
         for failures in range(self.tries):
             self._send(call, "POST", "/v1/requests", json=ask.model_dump())
             try:
@@ -173,13 +199,11 @@ class EdgeDevice:
         raise EdgeServerError(f"{self.tries} chain states in a row were damaged")
 
     def _model_card(self, call: "_Call") -> ModelCard:
-        if self._card is None:
-            response = self._send(call, "GET", "/v1/model")
-            try:
-                self._card = ModelCard.model_validate_json(response.content)
-            except ValueError as error:
-                raise EdgeServerError(f"this is no edge server: {error}") from error
-        return self._card
+        response = self._send(call, "GET", "/v1/model")
+        try:
+            return ModelCard.model_validate_json(response.content)
+        except ValueError as error:
+            raise EdgeServerError(f"this is no edge server: {error}") from error
 
     def _collect(self, call: "_Call", request_id: str) -> tuple[ChainState, int]:
         """Wait for the state. Raises ChainStateError where it is damaged, EdgeServerError where there will be none."""
@@ -205,7 +229,7 @@ class EdgeDevice:
         while True:
             call.made += 1
             try:
-                response = self._client.request(method, path, timeout=min(call.left, 30.0) + 1.0, **arguments)
+                response = self._receive(call, method, path, arguments)
             except httpx.HTTPError as error:
                 reason, wait = f"no answer from the server: {error!r}", None
             else:
@@ -219,6 +243,20 @@ class EdgeDevice:
             if failures >= self.tries and wait is None:
                 raise EdgeServerError(f"{reason}, {failures} times")
             call.pause(self.backoff_s if wait is None else wait, 0 if wait is not None else failures - 1, reason)
+
+    def _receive(self, call: "_Call", method: str, path: str, arguments: dict[str, Any]) -> httpx.Response:
+        """One answer, read piece by piece: neither one that trickles nor one without end outlasts patience."""
+        assert self._client is not None
+        body = bytearray()
+        with self._client.stream(method, path, timeout=min(call.left, 30.0) + 1.0, **arguments) as response:
+            for piece in response.iter_bytes():
+                body += piece
+                if len(body) > MOST_BYTES:
+                    raise EdgeServerError(f"the server's answer has more than {MOST_BYTES} bytes")
+                if call.left == 0:
+                    raise EdgeServerError("the server's answer takes too long; patience is at an end")
+        plain = [(name, value) for name, value in response.headers.items() if name.lower() not in ENCODED]
+        return httpx.Response(response.status_code, headers=plain, content=bytes(body))
 
     def close(self) -> None:
         """Close the connection."""
@@ -256,6 +294,7 @@ def _detail(response: httpx.Response) -> str:
 def _seconds(header: str | None) -> float | None:
     """What Retry-After says, where it says seconds."""
     try:
-        return None if header is None else max(float(header), 0.05)
+        seconds = math.nan if header is None else float(header)
     except ValueError:
         return None
+    return max(seconds, 0.05) if math.isfinite(seconds) else None

@@ -7,6 +7,7 @@ All of that is taken out (`Memory`) and put back; a scheduler is never pickled, 
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal, TypeAlias
 
 import diffusers
@@ -178,8 +179,20 @@ def named_scheduler(name: str, like: Scheduler) -> Scheduler:
         for key in like.config.get("_use_default_values", ()):
             if key in own and config.get(key) == own[key].default:  # else the pipeline has changed it since
                 config.pop(key, None)
+    # The same number, which the classes call by two names.
+    for theirs, ours in (("shift", "flow_shift"), ("flow_shift", "shift")):
+        if theirs in own and ours in parameters and theirs in config:
+            config[ours] = config[theirs]
     config = {key: plain(key, value) for key, value in config.items() if key in parameters}
     return make_scheduler(class_name, config | extra)
+
+
+@cache
+def has_sigmas(class_name: str) -> bool:
+    """Whether schedulers of a class compute with noise levels of their own."""
+    made = make_scheduler(class_name, {})
+    made.set_timesteps(2)
+    return getattr(made, "sigmas", None) is not None
 
 
 def recall(scheduler: Scheduler) -> Memory:

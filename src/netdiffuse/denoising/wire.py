@@ -131,13 +131,3 @@ def _metadata(data: bytes) -> dict[str, Any]:
             "install the same netdiffuse on both hosts"
         )
     return said
-
-
-def _checksum(header: str, tensors: dict[str, Tensor]) -> str:
-    """SHA-256 of the header and of every tensor with its name, dtype and shape."""
-    digest = hashlib.sha256(header.encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

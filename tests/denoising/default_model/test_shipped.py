@@ -1,10 +1,13 @@
 """The model that comes with netdiffuse, as users have it."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
+from netdiffuse.common import UnsupportedError
 from netdiffuse.denoising.default_model import default_model_path, fidelity, judge, load_classifier
 from netdiffuse.denoising.default_model.captions import held_out_captions, parse
 from netdiffuse.denoising.default_model.scenes import judge_scenes, training_scenes
@@ -38,7 +41,9 @@ def test_diffusers_makes_the_same_picture(model):
     pipeline = StableDiffusionPipeline.from_pretrained(default_model_path(), dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     prompt = "a red apple on a table"
-    theirs = pipeline(prompt, num_inference_steps=8, generator=torch.Generator().manual_seed(5)).images[0]
+    generator, usual = torch.Generator().manual_seed(5), model.default_guidance
+    assert usual == 3.0  # that of defaults.json
+    theirs = pipeline(prompt, num_inference_steps=8, generator=generator, guidance_scale=usual).images[0]
     half = model.advance(model.begin([5], 8), model.encode([prompt]), 4)
     (ours,) = model.decode(model.advance(ChainState.from_bytes(half.to_bytes()), model.encode([prompt])))
     assert theirs.size == (64, 64)
@@ -60,3 +65,17 @@ def test_the_classifier_is_no_yes_man():
     drawn = list(judge_scenes(40, seed=5))
     pictures, captions = [picture for _, picture in drawn], [scene.caption for scene, _ in drawn]
     assert fidelity(pictures, captions[1:] + captions[:1])["all"] <= 10
+
+
+def test_a_folder_names_its_usual_guidance(model, tmp_path):
+    shutil.copytree(default_model_path(), tmp_path / "m")
+    defaults = tmp_path / "m" / "defaults.json"
+    defaults.write_text('{"guidance_scale": 2.5}')
+    assert open_model(tmp_path / "m", device="cpu").begin([0], 2).guidance_scale == 2.5
+    assert type(model).default_guidance == 7.5  # the family's is untouched
+    for bad in ("", "[]", "{}", '{"guidance_scale": "much"}', '{"guidance_scale": NaN}'):
+        defaults.write_text(bad)
+        with pytest.raises(UnsupportedError, match=r"defaults\.json must read like"):
+            open_model(tmp_path / "m", device="cpu")
+    defaults.unlink()
+    assert open_model(tmp_path / "m", device="cpu").default_guidance == 7.5

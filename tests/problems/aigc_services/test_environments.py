@@ -53,6 +53,24 @@ def test_equal_seeds_give_equal_episodes_and_others_do_not():
     assert returns(4) != returns(5)
 
 
+def test_a_seed_gives_the_same_episodes_whatever_was_played_before():
+    def draws(env):
+        env.reset(seed=5)
+        return env.unwrapped.simulator._needs.copy(), env.unwrapped.simulator._arrivals.copy()
+
+    for make in (AIGCServicesEnv, lambda: AIGCServicesVectorEnv(4)):
+        env = make()
+        needs, arrivals = draws(env)
+        for seed in range(10, 40):
+            env.reset(seed=seed)
+        again, later = draws(env)
+        width = needs.shape[1]
+        assert again.shape[1] > width  # there was a longer one in between
+        np.testing.assert_array_equal(again[:, :width], needs)
+        np.testing.assert_array_equal(later[:, :width], arrivals)
+        assert (later[:, width:] == np.iinfo(np.int64).max).all()
+
+
 def test_a_vector_environment_starts_finished_episodes_anew_in_the_same_step():
     env = gymnasium.make_vec(ID, num_envs=6, **SHORT)
     assert env.metadata["autoreset_mode"] == gymnasium.vector.AutoresetMode.SAME_STEP

@@ -106,6 +106,12 @@ def test_a_saved_simulator_goes_on_bit_for_bit():
         begun(4).load_state_dict(one.state_dict())
 
 
+def test_saved_episodes_of_other_providers_are_refused():
+    one, other = (ServiceSimulator(Providers.draw(20, seed), 1) for seed in (1, 2))
+    with pytest.raises(InvalidValueError, match="providers with another total_t"):
+        other.load_state_dict(one.state_dict())
+
+
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
@@ -121,7 +127,8 @@ def test_bad_choices_are_named(choice, message):
 
 
 @pytest.mark.parametrize(
-    ("kwargs", "name"), [({"rate": -1.0}, "rate"), ({"horizon": 0.0}, "horizon"), ({"n": 0}, "num_envs")]
+    ("kwargs", "name"),
+    [({"rate": -1.0}, "rate"), ({"horizon": 0.0}, "horizon"), ({"n": 0}, "num_envs"), ({"rate": 1e9}, "1000000 tasks")],
 )
 def test_bad_arguments_are_named(kwargs, name):
     with pytest.raises(InvalidValueError, match=name):

@@ -31,12 +31,14 @@ class D2SAC(BatchedOffPolicyAlgorithm):
     """D2SAC: a diffusion model denoises into a choice, inside discrete soft actor-critic.
 
     Du et al., "Diffusion-based Reinforcement Learning for Edge-enabled AI-Generated Content Services" (IEEE TMC 2024,
-    arXiv 2303.13052), on soft actor-critic for discrete actions (Christodoulou, arXiv 1910.07207). Deviations, each of
-    which made learning faster or kept it from getting stuck: x0 is predicted and bounded smoothly, so that the first
-    policy is nearly uniform (the original's chain amplifies its noise into one that is nearly one-hot at random); the
-    temperature decays from warm to cold; the twin critics predict standardised returns; many environments are stepped
-    at once, and small networks take a gradient step for each of these steps; a running average of the actor acts. With
-    `actor="mlp"` this is discrete SAC with the same changes.
+    arXiv 2303.13052), on soft actor-critic for discrete actions (Christodoulou, arXiv 1910.07207). Deviations: x0 is
+    predicted and bounded smoothly, so that the first policy is nearly uniform (the original's chain amplifies its noise
+    into one that is nearly one-hot at random); the temperature decays from warm to cold (cold from the start, a policy
+    can collapse onto one action for good); the target has the entropy of the next choice in it and takes the current
+    actor, as soft actor-critic does (the authors' code leaves the entropy out and takes the target actor); the twin
+    critics predict standardised returns; many environments are stepped at once, and small networks take a gradient step
+    for each of these steps; a running average of the actor acts. With `actor="mlp"` this is discrete SAC with the same
+    changes.
 
     Args:
         policy: "MlpPolicy".
@@ -47,10 +49,12 @@ class D2SAC(BatchedOffPolicyAlgorithm):
         final_learning_rate: share of the learning rates that is left at the end, in [0, 1].
         buffer_size: transitions kept for replay.
         learning_starts: transitions taken at random before learning.
+        repeat: vector steps that each of these random actions is kept: above 1, random play gets farther (Dabney et
+            al., "Temporally-Extended epsilon-Greedy Exploration", ICLR 2021, arXiv 2006.01782).
         batch_size: transitions in a gradient step.
         tau: share of the critics taken into the target critics at each step, in [0, 1].
         ema: share of the actor taken, at each step, into the running average of it that acts, in [0, 1].
-        gamma: discount factor, in [0, 1].
+        gamma: discount factor, in [0, 1]; `netdiffuse train` takes that which a problem of ours is posed with.
         train_freq: vector steps between updates.
         gradient_steps: gradient steps an update; -1 for one a transition.
         n_steps: rewards summed in an n-step return; above 1 without a correction for older policies, and without the
@@ -90,6 +94,7 @@ class D2SAC(BatchedOffPolicyAlgorithm):
         final_learning_rate: float = 0.05,
         buffer_size: int = 200_000,
         learning_starts: int = 2000,
+        repeat: int = 1,
         batch_size: int = 256,
         tau: float = 0.01,
         ema: float = 0.01,
@@ -126,6 +131,7 @@ class D2SAC(BatchedOffPolicyAlgorithm):
         self.final_ent_coef = checks.positive("final_ent_coef", final_ent_coef)
         self.target_entropy = checks.fraction("target_entropy", target_entropy)
         self.action_masks = action_masks
+        self.repeat = checks.integer("repeat", repeat)
         made = as_env(env, 1, seed) if env is not None else None
         super().__init__(
             policy,
@@ -170,6 +176,7 @@ class D2SAC(BatchedOffPolicyAlgorithm):
             self._setup_model()
 
     def _setup_model(self) -> None:
+        self._kept: Tensor | None = None  # random actions that are being repeated
         assert isinstance(self.action_space, spaces.Discrete)
         if self.action_masks:
             if self.env is not None and not self.env.has_attr("action_masks"):
@@ -200,13 +207,22 @@ class D2SAC(BatchedOffPolicyAlgorithm):
             self._last_masks = self._current_masks()
         with torch.no_grad():
             if self.num_timesteps < learning_starts:
-                allowed = torch.ones(self.env.num_envs, self.policy.action_size)
-                if self.action_masks:
-                    allowed = torch.from_numpy(self._last_masks).float()
-                actions = torch.multinomial(allowed, 1).squeeze(1)
+                actions = self._random_actions(self.env.num_envs)
             else:
                 actions = self._explore(torch.as_tensor(self._last_obs, device=self.device))
         return actions.cpu().numpy().reshape(-1, 1)
+
+    def _random_actions(self, n: int) -> Tensor:
+        """Uniform among those that are allowed, each kept for `repeat` vector steps while it is; shape (n,)."""
+        allowed = torch.ones(n, self.policy.action_size)
+        if self.action_masks:
+            allowed = torch.from_numpy(self._last_masks).float()
+        actions = torch.multinomial(allowed, 1).squeeze(1)
+        if self.repeat > 1:
+            if self._kept is not None and self.num_timesteps // n % self.repeat:
+                actions = torch.where(allowed.gather(1, self._kept[:, None]).squeeze(1) > 0, self._kept, actions)
+            self._kept = actions
+        return actions
 
     def _current_masks(self) -> NDArray[np.bool_]:
         """What the environments allow now, checked; shape (n_envs, actions)."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 from netdiffuse.cli.arguments import AsJson, Count, Name
 from netdiffuse.cli.denoise.models import DEFAULT, opened
-from netdiffuse.cli.denoise.serve import TOKEN
+from netdiffuse.cli.denoise.serve import LOOPBACK, TOKEN
 
 
 def device(
@@ -20,6 +20,7 @@ def device(
     patience: float = 60.0,
     token: Name = None,
     lead: bool = False,
+    host: str = "127.0.0.1",
     port: int = 8001,
     followers: int = 1,
     window: float = 5.0,
@@ -39,7 +40,8 @@ def device(
         patience: seconds to wait for the server before going on alone.
         token: the server's; the environment variable NETDIFFUSE_TOKEN unless told.
         lead: no server: let other devices share the first steps of this one's chain; they give its address as --server.
-        port: where this device listens when it leads.
+        host: address at which this device listens when it leads; beyond this machine only with a token.
+        port: likewise.
         followers: other devices that it waits for when it leads.
         window: seconds that it waits for others before it begins.
         dtype: as the server's.
@@ -60,6 +62,8 @@ def device(
     from netdiffuse.denoising.device import Chain, EdgeDevice
 
     token = token or os.environ.get(TOKEN) or None
+    if lead and host not in LOOPBACK and token is None:
+        raise InvalidValueError(f"--host {host} is open to others: give a --token, or set {TOKEN}")
     if lead:
         from netdiffuse.cli.output import console
         from netdiffuse.denoising.embeddings import default_encoder
@@ -72,7 +76,7 @@ def device(
             prompt,
             default_encoder(),
             chain=Chain(steps=steps),
-            gathering=Gathering(port=port, window_s=window, followers=followers, token=token),
+            gathering=Gathering(host=host, port=port, window_s=window, followers=followers, token=token),
             listening=lambda url: errors.print(f"others may join: --server {url}", soft_wrap=True),
         )
     else:

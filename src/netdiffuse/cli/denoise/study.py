@@ -1,6 +1,7 @@
 """`netdiffuse denoise study`."""
 
 from pathlib import Path
+from typing import Literal
 
 from netdiffuse.cli.arguments import AsJson, Folder, Name
 from netdiffuse.cli.denoise.models import DEFAULT, opened
@@ -10,6 +11,7 @@ def study(
     model: str = DEFAULT,
     steps: int = 11,
     seeds: int = 20,
+    pairs: Literal["all", "published"] = "all",
     scheduler: Name = None,
     guidance: float | None = None,
     codec: str = "uint8",
@@ -27,6 +29,7 @@ def study(
         model: name on a hub, or a local folder; the small model that netdiffuse ships unless told.
         steps: of a whole chain.
         seeds: pictures at each point.
+        pairs: of prompts: all twelve, from alike to unlike; or the two of the published figures alone.
         scheduler: ddim, euler, euler-ancestral, dpm++, dpm++-karras, unipc or lcm; the model's own unless told.
         guidance: weight of the prompts; what is usual for the model unless told.
         codec: in how many bits latents cross the link: fp16, uint8 or int4.
@@ -46,13 +49,14 @@ def study(
     family = opened(model, dtype)
     from netdiffuse.denoising.codec import make_codec
     from netdiffuse.denoising.embeddings import default_encoder
-    from netdiffuse.denoising.study import DISSIMILAR, SIMILAR, Study, make_judge, quality_table, run_study
+    from netdiffuse.denoising.study import DISSIMILAR, PAIRS, SIMILAR, Study, make_judge, quality_table, run_study
     from netdiffuse.experiments.figures.denoising import bit_errors_figure, shared_steps_figure
     from netdiffuse.experiments.figures.style import save
 
     make_codec(codec)  # knows its name before anything is measured
     judged = make_judge(judge)
     plan = Study(
+        pairs=PAIRS if pairs == "all" else (SIMILAR, DISSIMILAR),
         steps=steps,
         shared=tuple(range(steps + 1)),
         seeds=seeds,

@@ -2,6 +2,7 @@
 
 import hmac
 import math
+import threading
 import time
 from collections import OrderedDict
 
@@ -22,18 +23,20 @@ class RateLimit:
     def __init__(self, rate: float, burst: int) -> None:
         self.rate, self.burst = rate, burst
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._lock = threading.Lock()  # requests are answered in several threads
 
     def wait(self, client: str) -> float:
         """Take a token; 0 where there was one, else the seconds until there will be."""
         if self.rate == 0:
             return 0.0
-        now = time.monotonic()
-        tokens, last = self._buckets.pop(client, (float(self.burst), now))
-        tokens = min(self.burst, tokens + (now - last) * self.rate)
-        missing = 1 - tokens
-        self._buckets[client] = (tokens if missing > 0 else tokens - 1, now)
-        if len(self._buckets) > CLIENTS:
-            self._buckets.popitem(last=False)
+        with self._lock:
+            now = time.monotonic()
+            tokens, last = self._buckets.pop(client, (float(self.burst), now))
+            tokens = min(self.burst, tokens + (now - last) * self.rate)
+            missing = 1 - tokens
+            self._buckets[client] = (tokens if missing > 0 else tokens - 1, now)
+            if len(self._buckets) > CLIENTS:
+                self._buckets.popitem(last=False)
         return max(missing, 0.0) / self.rate
 
 

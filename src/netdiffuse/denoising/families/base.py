@@ -28,7 +28,15 @@ from netdiffuse.denoising.state import ChainState, ChainStateError
 
 MOST_STEPS = 1000
 # Of a scheduler's configuration, what the network was trained with: a chain that has it otherwise is another model's.
-TRAINED_WITH = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas")
+TRAINED_WITH = (
+    "num_train_timesteps",
+    "beta_start",
+    "beta_end",
+    "beta_schedule",
+    "trained_betas",
+    "prediction_type",
+    "rescale_betas_zero_snr",
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,7 @@ class Family(ABC):
 
     name: ClassVar[str]
     flow: ClassVar[bool] = False
-    default_guidance: ClassVar[float]
+    default_guidance: float
 
     def __init__(self, pipeline: Any) -> None:
         self.pipeline = pipeline
@@ -182,7 +190,7 @@ class Family(ABC):
             width=width,
             guidance_scale=self.default_guidance
             if guidance_scale is None
-            else checks.finite("guidance_scale", guidance_scale),
+            else checks.non_negative("guidance_scale", guidance_scale),
             eta=checks.fraction("eta", eta),
         )
         return dataclasses.replace(state, random=_random(state, generators))
@@ -288,6 +296,8 @@ class Family(ABC):
             raise ChainStateError(unsuited)
         own = configuration(self.pipeline.scheduler)
         for name in TRAINED_WITH:
+            if self.flow and name == "prediction_type":
+                continue  # FlowMatchEuler has none, and those that integrate a flow are known by it already
             if name in state.config and name in own and state.config[name] != own[name]:
                 raise ChainStateError(
                     f"the chain's scheduler has {name} {state.config[name]!r}, this model was trained with "
@@ -306,7 +316,9 @@ def fingerprint(network: nn.Module) -> str:
     for name, tensor in network.state_dict().items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         flat = tensor.detach().flatten()
-        taken = flat[torch.linspace(0, max(len(flat) - 1, 0), min(len(flat), 64)).long()] if len(flat) else flat
+        count = min(len(flat), 64)
+        places = torch.arange(count) * (len(flat) - 1) // max(count - 1, 1)  # whole numbers: float32 ends at 2^24
+        taken = flat[places.to(flat.device)]
         digest.update(taken.float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
 

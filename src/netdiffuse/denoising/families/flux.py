@@ -22,7 +22,7 @@ class Flux(Family):
 
     name: ClassVar[str] = "flux"
     flow: ClassVar[bool] = True
-    default_guidance: ClassVar[float] = 3.5
+    default_guidance: float = 3.5
 
     @property
     @override

@@ -1,12 +1,13 @@
 """Open a model by the name of a hub or of a local folder."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
 
-from netdiffuse.common import UnknownNameError, UnsupportedError
+from netdiffuse.common import UnknownNameError, UnsupportedError, checks
 from netdiffuse.denoising.consistency import DTYPES
 from netdiffuse.denoising.families.base import Family
 from netdiffuse.denoising.families.flux import Flux
@@ -14,6 +15,7 @@ from netdiffuse.denoising.families.sd3 import StableDiffusion3
 from netdiffuse.denoising.families.sdxl import StableDiffusionXL
 from netdiffuse.denoising.families.stable_diffusion import StableDiffusion
 
+DEFAULTS = "defaults.json"  # in a model's folder: what is usual for it, where that is not what is for its family
 FAMILIES: dict[str, type[Family]] = {
     "StableDiffusionPipeline": StableDiffusion,
     "StableDiffusionXLPipeline": StableDiffusionXL,
@@ -40,7 +42,8 @@ def open_model(
     """A model by its name on a hub, or from a local folder.
 
     Args:
-        source: as `DiffusionPipeline.from_pretrained` takes it.
+        source: as `DiffusionPipeline.from_pretrained` takes it. In a local folder, `defaults.json` may name the
+            guidance scale that is usual for the model.
         dtype: "float32", "float16" or "bfloat16"; the hosts that share a chain need the same one.
         device: "auto" for a GPU where there is one.
         **options: further arguments of `from_pretrained`, such as `revision` or `local_files_only`.
@@ -58,4 +61,12 @@ def open_model(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     pipeline.set_progress_bar_config(disable=True)
-    return wrap(pipeline.to(device))
+    family = wrap(pipeline.to(device))
+    defaults = Path(source) / DEFAULTS
+    if defaults.is_file():
+        try:
+            said = json.loads(defaults.read_text(encoding="utf-8"))
+            family.default_guidance = checks.finite("guidance_scale", said["guidance_scale"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UnsupportedError(f'{defaults} must read like {{"guidance_scale": 3.0}}: {error}') from error
+    return family

@@ -19,7 +19,7 @@ class StableDiffusion3(Family):
 
     name: ClassVar[str] = "sd3"
     flow: ClassVar[bool] = True
-    default_guidance: ClassVar[float] = 7.0
+    default_guidance: float = 7.0
 
     @property
     @override

@@ -18,7 +18,7 @@ class StableDiffusionXL(StableDiffusion):
     """A `StableDiffusionXLPipeline`, without a refiner."""
 
     name: ClassVar[str] = "sdxl"
-    default_guidance: ClassVar[float] = 5.0
+    default_guidance: float = 5.0
 
     @override
     @torch.no_grad()

@@ -18,7 +18,7 @@ class StableDiffusion(Family):
     """A `StableDiffusionPipeline`."""
 
     name: ClassVar[str] = "stable-diffusion"
-    default_guidance: ClassVar[float] = 7.5
+    default_guidance: float = 7.5
 
     @property
     @override

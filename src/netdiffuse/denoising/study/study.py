@@ -31,7 +31,8 @@ class Study:
         pairs: of prompts.
         steps: T.
         shared: numbers of shared steps, each in 0..T.
-        bit_error_rates: of the link, each in [0, 0.5]; where nothing is shared, nothing is sent.
+        bit_error_rates: of the link, each in [0, 0.5]; where nothing is shared, nothing is sent. At 0 the chain is
+            handed over exactly, without a codec.
         seeds: of the noise, one picture each.
         scheduler: a name of `schedulers.NAMES`; the model's own unless told.
         guidance_scale: weight of the prompts; what is usual for the model unless told.

@@ -27,7 +27,8 @@ class QualityTable:
         shared_fraction: k / T, rising, shape (F,), in [0, 1].
         bit_error_rate: of the link, rising, shape (B,), in [0, 0.5].
         quality: in [0, 1], shape (S, F, B); how well the picture shows what the prompt says.
-        half_width: of the 95% interval of each, shape (S, F, B).
+        half_width: of the 95% interval of each over its pictures, shape (S, F, B); the pairs of prompts are given, and
+            share their noises, so it says nothing of other prompts.
         model: fingerprint of the model.
         steps: T.
         codec: by which latents were sent.
@@ -69,7 +70,8 @@ class QualityTable:
                 axis, values = np.append(axis, axis[0] + 1), np.repeat(values, 2, dimension)
             axes.append(axis)
         inside = [np.clip(point, axis[0], axis[-1]) for point, axis in zip(points, axes, strict=True)]
-        return np.asarray(RegularGridInterpolator(axes, values)(np.stack(inside, -1)))
+        found = RegularGridInterpolator(axes, values)(np.stack(inside, -1))
+        return np.asarray(found).reshape(points[0].shape)
 
     def most_shared(self, similarity: float, least: float, bit_error_rate: float = 0.0) -> float:
         """The largest shared fraction of the grid up to which quality is at least `least`; 0 where it never is."""

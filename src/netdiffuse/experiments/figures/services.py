@@ -28,11 +28,12 @@ def service_figures(run: Run, task: BatchedTask) -> dict[str, Figure]:
     curve = run.curve
     figures = {"crashes": crash_figure(curve["seconds"].to_numpy(), curve["crash_percent"].to_numpy())}
     env.reset(seed=SEED)
-    times, loads, observations = [], [], []
+    times, loads, observations, masks = [], [], [], []
     while True:
         observation = env.simulator.observe()
         times.append(int(env.simulator.now[0]))
         observations.append(observation[0])
+        masks.append(env.action_masks()[0])
         choice = task.predict(run.model, env, observation)
         env.simulator.assign(choice)
         loads.append(env.simulator.load[0] / env.simulator.providers.total_t)
@@ -43,7 +44,8 @@ def service_figures(run: Run, task: BatchedTask) -> dict[str, Figure]:
         picked = np.linspace(len(observations) // 4, len(observations) - 1, SHOWN).astype(int)
         shown = np.stack([observations[i] for i in picked])
         chain = torch.as_tensor(run.model.denoising_trajectory(shown, seed=0))  # (steps + 1, SHOWN, P)
-        probabilities = torch.stack([run.model.policy.log_probs(x, None).exp() for x in chain]).numpy()
+        allowed = torch.from_numpy(np.stack([masks[i] for i in picked])) if run.model.action_masks else None
+        probabilities = torch.stack([run.model.policy.log_probs(x, allowed).exp() for x in chain]).numpy()
         figures["denoising"] = denoising_figure(probabilities, shown, env.simulator)
     return figures
 

@@ -60,7 +60,11 @@ class SequentialTask:
         return make_vec_env(self.name, n_envs, seed=seed, env_kwargs=self.arguments)
 
     def score(self, samples: int, seed: int) -> Score:
-        """Score a model by `samples` episodes, which start in the same states each time."""
+        """Score a model by `samples` episodes.
+
+        The first ones begin in the same states each time; later ones too, where the environment draws nothing random
+        while it is stepped.
+        """
         checks.integer("episodes", samples, maximum=checks.MOST_SAMPLES)
         checks.seed("seed", seed)
 

@@ -12,6 +12,7 @@ Array = NDArray[Any]
 
 CRASH_PENALTY = 2.0
 NEVER = np.iinfo(np.int64).max
+MOST_TASKS = 1_000_000  # of an episode, on average
 COUNTS = ("served", "finished", "crashed", "crashes")
 
 
@@ -40,7 +41,7 @@ class ServiceSimulator:
         load: the steps that each provider runs, shape (n, P).
 
     Raises:
-        InvalidValueError: n below 1, or a rate or a horizon that is not positive.
+        InvalidValueError: n below 1, or a rate or a horizon that is not positive, or too many tasks.
     """
 
     def __init__(self, providers: Providers, n: int, rate: float = 0.001, horizon: float = 1e6) -> None:
@@ -48,6 +49,11 @@ class ServiceSimulator:
         self.n = checks.integer("num_envs", n)
         self.rate = checks.positive("rate", rate)
         self.horizon = checks.positive("horizon", horizon)
+        if self.rate * self.horizon > MOST_TASKS:
+            raise InvalidValueError(
+                f"an episode must have at most {MOST_TASKS} tasks on average, rate {rate} and horizon {horizon} give "
+                f"{self.rate * self.horizon:.3g}"
+            )
         slots = int(providers.total_t.max()) // MIN_STEPS  # no provider runs more tasks at once
         shape = (self.n, len(providers), slots)
         self.random = np.random.default_rng()
@@ -71,7 +77,7 @@ class ServiceSimulator:
             return
         arrivals = self.random.poisson(self.rate * self.horizon, len(rows))
         counts = 1 + np.maximum(arrivals, 1)  # at least one task to assign before the last one
-        width = max(int(counts.max()), self._arrivals.shape[1])
+        width = int(counts.max())  # of these episodes alone: a seed gives the same ones whatever was played before
         if width > self._arrivals.shape[1]:
             more = ((0, 0), (0, width - self._arrivals.shape[1]))
             self._arrivals = np.pad(self._arrivals, more, constant_values=NEVER)
@@ -81,9 +87,10 @@ class ServiceSimulator:
         times[:, 0] = 0.0  # then sorted uniform times are those of a Poisson process, given their number
         times.sort(axis=1)
         beyond = np.isinf(times)
-        self._arrivals[rows] = np.where(beyond, NEVER, np.where(beyond, 0.0, times).astype(np.int64))
+        self._arrivals[rows, :width] = np.where(beyond, NEVER, np.where(beyond, 0.0, times).astype(np.int64))
+        self._arrivals[rows, width:] = NEVER
         needs = self.random.integers(0, (MAX_STEPS - MIN_STEPS) // STEP + 1, (len(rows), width))
-        self._needs[rows] = MIN_STEPS + STEP * needs
+        self._needs[rows, :width] = MIN_STEPS + STEP * needs
         self._tasks[rows] = counts
         self._index[rows] = 0
         self._steps[rows] = 0.0
@@ -195,7 +202,13 @@ class ServiceSimulator:
         names = ("_steps", "_starts", "_ends", "_arrivals", "_needs", "_tasks", "_index")
         arrays = {name: getattr(self, name).copy() for name in names}
         counts = {name: values.copy() for name, values in self.counts.items()}
-        return {"arrays": arrays, "counts": counts, "random": self.random.bit_generator.state}
+        providers = {name: values.copy() for name, values in vars(self.providers).items()}
+        return {
+            "arrays": arrays,
+            "counts": counts,
+            "random": self.random.bit_generator.state,
+            "providers": providers,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned.
@@ -206,6 +219,11 @@ class ServiceSimulator:
         shape = state["arrays"]["_steps"].shape
         if shape != self._steps.shape:
             raise InvalidValueError(f"the saved episodes must have shape {self._steps.shape}, got {shape}")
+        for name, values in vars(self.providers).items():
+            if not np.array_equal(values, state["providers"][name]):
+                raise InvalidValueError(
+                    f"the saved episodes are of providers with another {name}: was their file edited?"
+                )
         for name, values in state["arrays"].items():
             setattr(self, name, values.copy())
         self.counts = {name: values.copy() for name, values in state["counts"].items()}

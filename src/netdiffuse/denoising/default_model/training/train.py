@@ -14,6 +14,7 @@ from netdiffuse.common.files import read_json, write_json
 from netdiffuse.denoising.default_model.captions import held_out_captions
 from netdiffuse.denoising.default_model.classifier import Classifier
 from netdiffuse.denoising.default_model.networks import (
+    GUIDANCE,
     Sizes,
     assemble,
     make_autoencoder,
@@ -34,6 +35,7 @@ from netdiffuse.denoising.default_model.training.pictures import (
     prompts_of,
 )
 from netdiffuse.denoising.families import open_model
+from netdiffuse.denoising.families.loading import DEFAULTS
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ def train(folder: Path, settings: Settings, watch: Watch) -> dict[str, Any]:
     for network in networks.values():
         network.half()
     assemble(autoencoder, text_encoder, unet).save_pretrained(model, safe_serialization=True)
+    write_json(model / DEFAULTS, {"guidance_scale": GUIDANCE})
     classifier.save(model / "classifier")
     networks["classifier"] = classifier
     found = {
