@@ -24,7 +24,7 @@ from netdiffuse.denoising.default_model import load_classifier
 from netdiffuse.denoising.default_model.captions import COLOURS, Scene
 from netdiffuse.denoising.embeddings import default_encoder
 from netdiffuse.denoising.families import Family
-from netdiffuse.denoising.planner import Plan, Segment, SharingRule, make_plan
+from netdiffuse.denoising.planner import SharingRule, fixed_plan, make_plan
 from netdiffuse.denoising.sharing import share
 from netdiffuse.denoising.state import ChainState, stack
 
@@ -91,7 +91,7 @@ def once(model: Family, judge: Any, counter: Counter, rule: SharingRule, steps: 
     began = time.perf_counter()
     alone = finished(
         model,
-        share(model, _nothing(len(said), steps), conditioning, lambda s: model.begin(s, steps), seeds=seeds),
+        share(model, fixed_plan(len(said), steps, 0), conditioning, lambda s: model.begin(s, steps), seeds=seeds),
         conditioning,
     )
     alone_seconds, alone_rows = time.perf_counter() - began, counter.take()
@@ -119,11 +119,6 @@ def once(model: Family, judge: Any, counter: Counter, rule: SharingRule, steps: 
         **{f"{name}_{key}_percent": found[name][key] for name in found for key in ("object_and_colour", "all")},
         "fidelity_lost_points": found["alone"]["all"] - found["shared"]["all"],
     }
-
-
-def _nothing(users: int, steps: int) -> Plan:
-    roots: tuple[Segment, ...] = ()
-    return Plan(users, steps, roots)
 
 
 def main(

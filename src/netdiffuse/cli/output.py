@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,17 @@ def working(text: str) -> contextlib.AbstractContextManager[object]:
     """Say on standard error, where it is a terminal, what a block of more than a moment does."""
     errors = console(stderr=True)
     return errors.status(text) if errors.is_terminal else contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def counting(text: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, where it is a terminal; yields what is to be told how many of how many are done."""
+    from rich.progress import Progress
+
+    errors = console(stderr=True)
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task(text)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def show_run(path: Path, summary: dict[str, Any], figures: Sequence[Path]) -> None:

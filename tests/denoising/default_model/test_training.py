@@ -9,6 +9,7 @@ from netdiffuse.common import RunError
 from netdiffuse.denoising.default_model.classifier import Classifier
 from netdiffuse.denoising.default_model.networks import Sizes, make_scheduler
 from netdiffuse.denoising.default_model.scenes import training_scenes
+from netdiffuse.denoising.default_model.training.__main__ import run
 from netdiffuse.denoising.default_model.training.loop import Recipe, Stopped, Training, Watch
 from netdiffuse.denoising.default_model.training.losses import ClassifierLoss, DenoiserLoss, sampled, worn
 from netdiffuse.denoising.default_model.training.pictures import Drawn, prompts_of, tokens
@@ -23,7 +24,7 @@ TINY = Settings(pictures=12, held_out=4, judged=4, judged_steps=2,
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("training")
-    return folder, train(folder, TINY, Watch())
+    return folder, run(folder, TINY, Watch())
 
 
 def test_everything_is_there(trained):

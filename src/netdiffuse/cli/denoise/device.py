@@ -6,7 +6,7 @@ from typing import Literal
 
 from netdiffuse.cli.arguments import AsJson, Count, Name
 from netdiffuse.cli.denoise.models import DEFAULT, opened
-from netdiffuse.cli.denoise.serve import LOOPBACK, TOKEN
+from netdiffuse.cli.denoise.serve import TOKEN, check_open
 
 
 def device(
@@ -62,9 +62,8 @@ def device(
     from netdiffuse.denoising.device import Chain, EdgeDevice
 
     token = token or os.environ.get(TOKEN) or None
-    if lead and host not in LOOPBACK and token is None:
-        raise InvalidValueError(f"--host {host} is open to others: give a --token, or set {TOKEN}")
     if lead:
+        check_open(host, token)
         from netdiffuse.cli.output import console
         from netdiffuse.denoising.embeddings import default_encoder
         from netdiffuse.denoising.peer import Gathering

@@ -11,6 +11,18 @@ TOKEN = "NETDIFFUSE_TOKEN"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
+def check_open(host: str, token: str | None) -> None:
+    """Refuse to listen beyond this machine without a token.
+
+    Raises:
+        InvalidValueError: the host is open to others.
+    """
+    from netdiffuse.common import InvalidValueError
+
+    if host not in LOOPBACK and token is None:
+        raise InvalidValueError(f"--host {host} is open to others: give a --token, or set {TOKEN}")
+
+
 def serve(
     model: str = DEFAULT,
     host: str = "127.0.0.1",
@@ -47,13 +59,12 @@ def serve(
         dtype: float32, float16 or bfloat16; devices need the same.
     """
     from netdiffuse.cli.output import console
-    from netdiffuse.common import InvalidValueError, checks
+    from netdiffuse.common import checks
 
     token = token or os.environ.get(TOKEN) or None
     checks.integer("port", port, minimum=0, maximum=65535)
     checks.integer("steps", steps)
-    if host not in LOOPBACK and token is None:
-        raise InvalidValueError(f"--host {host} is open to others: give a --token, or set {TOKEN}")
+    check_open(host, token)
     family = opened(model, dtype)
     import uvicorn
 

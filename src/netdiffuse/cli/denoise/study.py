@@ -41,9 +41,7 @@ def study(
     """
     from json import dumps
 
-    from rich.progress import Progress
-
-    from netdiffuse.cli.output import console, table_of
+    from netdiffuse.cli.output import console, counting, table_of
     from netdiffuse.common.files import write_json
 
     family = opened(model, dtype)
@@ -64,12 +62,8 @@ def study(
         guidance_scale=guidance,
         codec=codec,
     )
-    errors = console(stderr=True)
-    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        task = bar.add_task("pairs of prompts", total=len(plan.pairs))
-        trials = run_study(
-            family, default_encoder(), judged, plan, done=lambda done, _: bar.update(task, completed=done)
-        )
+    with counting("pairs of prompts") as done:
+        trials = run_study(family, default_encoder(), judged, plan, done=done)
     rows = [trial.row() for trial in trials]
     folder = out or Path("runs/denoise-study")
     folder.mkdir(parents=True, exist_ok=True)

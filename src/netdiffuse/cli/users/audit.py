@@ -64,9 +64,7 @@ def audit(
     """
     from json import dumps
 
-    from rich.progress import Progress
-
-    from netdiffuse.cli.output import alone_on_stdout, console
+    from netdiffuse.cli.output import alone_on_stdout, console, counting
     from netdiffuse.common import InvalidValueError, checks
     from netdiffuse.common.files import write_json
     from netdiffuse.experiments.figures.style import save
@@ -101,17 +99,8 @@ def audit(
         ledger, other = Ledger(None if price is None else Price(*price)), ParametricRater(noisy=False)
         answers = AnswerCache(path)
         raters = [LLMRater(model, endpoint, sampling=way, cache=answers, ledger=ledger) for way in ways]
-    errors = console(stderr=True)
-    with alone_on_stdout(json), Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        task = bar.add_task("ratings")
-        found = audit_users(
-            raters,
-            crowd,
-            experiences,
-            seed,
-            other,
-            done=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+    with alone_on_stdout(json), counting("ratings") as done:
+        found = audit_users(raters, crowd, experiences, seed, other, done=done)
     if answers is not None:
         answers.close()
     subject = model or "the parametric rater"

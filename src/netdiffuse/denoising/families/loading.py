@@ -1,6 +1,5 @@
 """Open a model by the name of a hub or of a local folder."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import torch
 from diffusers import DiffusionPipeline
 
 from netdiffuse.common import UnknownNameError, UnsupportedError, checks
+from netdiffuse.common.files import read_json
 from netdiffuse.denoising.consistency import DTYPES
 from netdiffuse.denoising.families.base import Family
 from netdiffuse.denoising.families.flux import Flux
@@ -65,7 +65,7 @@ def open_model(
     defaults = Path(source) / DEFAULTS
     if defaults.is_file():
         try:
-            said = json.loads(defaults.read_text(encoding="utf-8"))
+            said = read_json(defaults)
             family.default_guidance = checks.finite("guidance_scale", said["guidance_scale"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UnsupportedError(f'{defaults} must read like {{"guidance_scale": 3.0}}: {error}') from error

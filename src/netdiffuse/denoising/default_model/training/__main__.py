@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import tyro
@@ -20,7 +21,10 @@ from netdiffuse.cli.output import console
 from netdiffuse.common import NetdiffuseError
 from netdiffuse.denoising.default_model.training.loop import Stopped, Watch
 from netdiffuse.denoising.default_model.training.train import Settings, train
+from netdiffuse.experiments.figures.denoising import contact_sheet_figure, training_figure
+from netdiffuse.experiments.figures.style import save
 
+SHOWN = 40  # pictures of the contact sheet
 _LINES_SECONDS = 30.0  # between two lines where nobody looks at a terminal
 
 
@@ -28,6 +32,14 @@ def _quick(settings: Settings) -> Settings:
     """The same with a few steps of each stage: pictures will be noise."""
     few = {name: replace(getattr(settings, name), steps=20) for name in ("autoencoder", "classifier", "denoiser")}
     return replace(settings, pictures=850, held_out=150, judged=40, **few)
+
+
+def run(out: Path, settings: Settings, watch: Watch) -> dict[str, Any]:
+    """Train, and draw `loss_curve.png` and `contact_sheet.png` beside what `train` leaves; returns training.json."""
+    trained = train(out, settings, watch)
+    save(training_figure(trained.curves), out / "loss_curve.png")
+    save(contact_sheet_figure(trained.pictures[:SHOWN], trained.captions[:SHOWN]), out / "contact_sheet.png")
+    return trained.found
 
 
 def main(out: Path, seed: int = 0, quick: bool = False, threads: int = 0) -> int:
@@ -47,7 +59,7 @@ def main(out: Path, seed: int = 0, quick: bool = False, threads: int = 0) -> int
         watch = Watch(_shown(bar) if errors.is_terminal else _lines())
         try:
             with watch.signals():
-                found = train(out, _quick(settings) if quick else settings, watch)
+                found = run(out, _quick(settings) if quick else settings, watch)
         except Stopped:
             errors.print(f"stopped; the same command goes on from {out}")
             return 130

@@ -39,9 +39,13 @@ class Drawn:
     def batch(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Pictures in [-1, 1], half of them mirrored (nothing of a scene is left or right), and their numbers."""
         rows = torch.randint(len(self.pictures), (n,), generator=generator)
-        pictures = self.pictures[rows].float() / 127.5 - 1
+        pictures = self.scaled(rows)
         mirrored = torch.rand(n, 1, 1, 1, generator=generator) < 0.5
         return torch.where(mirrored, pictures.flip(3), pictures), rows
+
+    def scaled(self, rows: Tensor | slice) -> Tensor:
+        """Some of the pictures, in [-1, 1]."""
+        return self.pictures[rows].float() / 127.5 - 1
 
     def labels(self) -> dict[str, Tensor]:
         """The number of each picture's name by aspect, shape (n,)."""
@@ -100,7 +104,7 @@ def latents_of(path: Path, autoencoder: AutoencoderKL, drawn: Drawn, watch: Watc
     for start in range(0, n, batch):
         watch.check()
         watch.say("cache latents", start / n, f"{start} of {n} pictures")
-        pictures = drawn.pictures[start : start + batch].float() / 127.5 - 1
+        pictures = drawn.scaled(slice(start, start + batch))
         both = torch.stack([autoencoder.encode(p).latent_dist.parameters for p in (pictures, pictures.flip(3))])
         found.append(both.half())
     moments = torch.cat(found, 1)

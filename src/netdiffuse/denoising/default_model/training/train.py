@@ -1,18 +1,21 @@
 """The stages in their order: draw, autoencoder, latents, classifier, denoiser, export, report."""
 
+import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from diffusers import AutoencoderKL
+from PIL.Image import Image
 from torch import Tensor, nn
 
 from netdiffuse.common import RunError, checks
 from netdiffuse.common.files import read_json, write_json
 from netdiffuse.denoising.default_model.captions import held_out_captions
-from netdiffuse.denoising.default_model.classifier import Classifier
+from netdiffuse.denoising.default_model.classifier import Classifier, picture_tensor
 from netdiffuse.denoising.default_model.networks import (
     GUIDANCE,
     Sizes,
@@ -24,7 +27,6 @@ from netdiffuse.denoising.default_model.networks import (
     parameters,
 )
 from netdiffuse.denoising.default_model.scenes import judge_scenes
-from netdiffuse.denoising.default_model.training import report
 from netdiffuse.denoising.default_model.training.loop import Recipe, Training, Watch
 from netdiffuse.denoising.default_model.training.losses import AutoencoderLoss, ClassifierLoss, DenoiserLoss
 from netdiffuse.denoising.default_model.training.pictures import (
@@ -36,6 +38,8 @@ from netdiffuse.denoising.default_model.training.pictures import (
 )
 from netdiffuse.denoising.families import open_model
 from netdiffuse.denoising.families.loading import DEFAULTS
+
+_BATCH = 50  # pictures at once, when the model is judged
 
 
 @dataclass(frozen=True)
@@ -68,17 +72,31 @@ class Settings:
         checks.seed("seed", self.seed)
 
 
-def train(folder: Path, settings: Settings, watch: Watch) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Trained:
+    """What a training has come to.
+
+    Attributes:
+        found: what training.json holds: the settings, the sizes of the networks, the seconds of each stage, the scores.
+        curves: of each stage by name, as `Training.curve` has it.
+        pictures: those that the model was judged by.
+        captions: theirs.
+    """
+
+    found: dict[str, Any]
+    curves: dict[str, list[dict[str, float]]]
+    pictures: list[Image]
+    captions: list[str]
+
+
+def train(folder: Path, settings: Settings, watch: Watch) -> Trained:
     """Train the model, or go on where it was stopped.
 
     Args:
         folder: of everything that is made: `model/` is the model as `StableDiffusionPipeline` opens it, with the
-            classifier in it; beside it are `training.json`, `loss_curve.png` and `contact_sheet.png`.
+            classifier in it; beside it is `training.json`.
         settings: how.
         watch: who looks on.
-
-    Returns:
-        What training.json holds: the settings, the sizes of the networks, the seconds of each stage, and the scores.
 
     Raises:
         Stopped: the watch was asked to stop.
@@ -129,46 +147,57 @@ def train(folder: Path, settings: Settings, watch: Watch) -> dict[str, Any]:
     write_json(model / DEFAULTS, {"guidance_scale": GUIDANCE})
     classifier.save(model / "classifier")
     networks["classifier"] = classifier
+    captions = held_out_captions(settings.judged, settings.seed)
+    pictures, judged = scores(model, captions, settings, watch)
     found = {
         "settings": asdict(settings),
         "parameters": {name: parameters(network) for name, network in networks.items()},
         "megabytes": round(sum(path.stat().st_size for path in model.rglob("*") if path.is_file()) / 1e6, 2),
         "seconds": {training.name: round(training.seconds) for training in stages},
-        "scores": scores(model, folder, settings, watch),
+        "scores": judged,
     }
-    report.loss_curve({training.name: training.curve for training in stages}, folder / "loss_curve.png")
     write_json(folder / "training.json", found)
-    return found
+    return Trained(found, {training.name: training.curve for training in stages}, pictures, captions)
 
 
-def scores(model: Path, folder: Path, settings: Settings, watch: Watch) -> dict[str, Any]:
-    """Judge an exported model, and draw its contact sheet.
+def scores(model: Path, captions: list[str], settings: Settings, watch: Watch) -> tuple[list[Image], dict[str, Any]]:
+    """Judge an exported model.
 
     Returns:
+        A picture of each caption, and
         "fidelity": percent, as `Classifier.fidelity` has it, of pictures of held-out captions;
         "classifier": likewise of drawn pictures of held-out combinations that it was not trained on;
         "autoencoder_psnr_db": of such pictures; "seconds_a_picture": of one alone, all of its steps.
     """
     family, classifier = open_model(model, device="cpu"), Classifier.load(model / "classifier")
-    captions = held_out_captions(settings.judged, settings.seed)
-    batch, pictures = 50, []
-    for start in range(0, len(captions), batch):
+    pictures: list[Image] = []
+    for start in range(0, len(captions), _BATCH):
         watch.check()
         watch.say("judge", start / len(captions), f"{start} of {len(captions)} pictures")
-        said = captions[start : start + batch]
+        said = captions[start : start + _BATCH]
         state = family.begin(range(start, start + len(said)), settings.judged_steps, scheduler="ddim")
         pictures += family.decode(family.advance(state, family.encode(said)))
-    report.contact_sheet(pictures[:40], captions[:40], folder / "contact_sheet.png")
     start_time = time.perf_counter()
     family.decode(family.advance(family.begin([0], settings.judged_steps), family.encode(captions[:1])))
     seconds = time.perf_counter() - start_time
     drawn = list(judge_scenes(settings.judged, settings.seed + 1))
-    return {
+    return pictures, {
         "fidelity": classifier.fidelity(pictures, captions),
         "classifier": classifier.fidelity([p for _, p in drawn], [scene.caption for scene, _ in drawn]),
-        "autoencoder_psnr_db": report.reconstruction_psnr_db(family.pipeline.vae, [p for _, p in drawn]),
+        "autoencoder_psnr_db": reconstruction_psnr_db(family.pipeline.vae, [p for _, p in drawn]),
         "seconds_a_picture": round(seconds, 3),
     }
+
+
+@torch.no_grad()
+def reconstruction_psnr_db(autoencoder: AutoencoderKL, pictures: Sequence[Image]) -> float:
+    """PSNR of pictures through the autoencoder, of their mean squared error together."""
+    errors = []
+    for start in range(0, len(pictures), _BATCH):
+        x = picture_tensor(pictures[start : start + _BATCH])
+        again = autoencoder.decode(autoencoder.encode(x).latent_dist.mean).sample.clamp(-1, 1)
+        errors.append(((again - x) / 2).square().mean((1, 2, 3)))
+    return float(-10 * torch.cat(errors).mean().log10())
 
 
 def spread(moments: Tensor) -> float:
@@ -180,16 +209,9 @@ def spread(moments: Tensor) -> float:
 def _begin(folder: Path, settings: Settings) -> None:
     """Write the settings down, or see that they are those that the folder was begun with."""
     path = folder / "settings.json"
-    said = _plain(asdict(settings))
+    said = json.loads(json.dumps(asdict(settings)))  # tuples come back as lists
     if path.exists() and (begun := read_json(path)) != said:
         differ = [name for name in said if begun.get(name) != said[name]]
         raise RunError(f"{folder} was begun with other settings ({', '.join(differ)}): choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
     write_json(path, said)
-
-
-def _plain(value: Any) -> Any:
-    """As JSON gives it back."""
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    return [_plain(part) for part in value] if isinstance(value, (tuple, list, np.ndarray)) else value
