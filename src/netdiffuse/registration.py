@@ -11,13 +11,16 @@ ENVIRONMENTS: dict[str, str] = {
 }
 """Name of each environment, `netdiffuse/<name>-v0`, and the preset it is made from."""
 
-SEQUENTIAL: dict[str, str] = {"AIGCServices": "aigc-services"}
+SEQUENTIAL: dict[str, str] = {"AIGCServices": "aigc-services", "SharedDenoising": "shared-denoising"}
 """Name of each environment of many steps, `netdiffuse/<name>-v0`, and its name on the command line."""
 
 
 def register_environments() -> None:
     """Register every preset with Gymnasium; nothing is built, and torch is not imported, before it is made."""
-    places = {"AIGCServices": "netdiffuse.problems.aigc_services:AIGCServices"}
+    places = {
+        "AIGCServices": "netdiffuse.problems.aigc_services:AIGCServices",
+        "SharedDenoising": "netdiffuse.problems.shared_denoising:SharedDenoising",
+    }
     for name, place in places.items():
         if f"netdiffuse/{name}-v0" not in gymnasium.registry:
             gymnasium.register(

@@ -1,18 +1,14 @@
 """Classical rules for edge AIGC services: to whom a task goes, without learning. Ties go to the lowest number."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from netdiffuse.problems.aigc_services import AIGCServicesVectorEnv, ServiceSimulator
-from netdiffuse.problems.batched import BatchedEnv
+from netdiffuse.problems.aigc_services import ServiceSimulator
 
 Choice = NDArray[np.int64]
-Choose = Callable[[np.random.Generator], Choice]
 
 
 class ServiceRule(ABC):
@@ -83,10 +79,3 @@ class Prophet(ServiceRule):
 SERVICE_RULES: dict[str, ServiceRule] = {
     rule.name: rule for rule in (RandomProvider(), RoundRobin(), CrashAvoid(), Prophet())
 }
-
-
-def rules_of(env: BatchedEnv) -> dict[str, Choose]:
-    """The rules that mean something in an environment, each choosing in its present state, by name."""
-    if isinstance(env, AIGCServicesVectorEnv):
-        return {name: partial(rule.choose, env.simulator) for name, rule in SERVICE_RULES.items()}
-    return {}

@@ -9,6 +9,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from netdiffuse.algorithms import ALGORITHMS
 from netdiffuse.baselines import LEARNERS, RULES, Rule, make_learner, n_envs
+from netdiffuse.baselines.denoising_rules import DENOISING_RULES, DenoisingRule
 from netdiffuse.baselines.learners import check_ranges, tuned_defaults
 from netdiffuse.baselines.service_rules import SERVICE_RULES, ServiceRule
 from netdiffuse.baselines.settings import RANGES
@@ -18,7 +19,7 @@ from netdiffuse.experiments.settings import Setting, check_settings, settings_of
 from netdiffuse.problems.batched import BatchedVecEnv
 
 POLICIES = ("MlpPolicy", "EquivariantPolicy")
-ALL_RULES: dict[str, Rule | ServiceRule] = {**SERVICE_RULES, **RULES}  # a name in both means the same
+ALL_RULES: dict[str, Rule | ServiceRule | DenoisingRule] = {**DENOISING_RULES, **SERVICE_RULES, **RULES}  # a name in both means the same
 BATCHED_ENVS = 64  # environments of many steps that are stepped all at once
 # Of our algorithms, beside what their settings have in common with the learners': they check the rest themselves.
 OWN_RANGES = RANGES | {

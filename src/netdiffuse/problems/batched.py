@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from netdiffuse.common import UnsupportedError
+from netdiffuse.problems.base import Structure
+from netdiffuse.problems.feasible import FeasibleSet
 from netdiffuse.problems.shared_vecenv import SharedVecEnv
 
 Array = NDArray[Any]
@@ -25,11 +27,15 @@ class BatchedEnv(VectorEnv[Array, Array, Array]):
     Attributes:
         discount: the discount factor that its problem is posed with.
         reference_rule: name of the rule whose return others are given as a percentage of, or None.
+        structure: how a network may read an observation, as `Problem.structure`; not "pairs".
+        feasible: the set that actions in [-1, 1] are decoded to, or None.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # type: ignore[misc]
     discount: ClassVar[float] = 0.99
     reference_rule: ClassVar[str | None] = None
+    structure: Structure = "vector"
+    feasible: FeasibleSet | None = None
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from netdiffuse.algorithms.common.diffusion_algorithm import DiffusionAlgorithm
 from netdiffuse.algorithms.common.policies import DiffusionPolicy
 from netdiffuse.algorithms.common.replay import NStepReplayBuffer
 from netdiffuse.algorithms.common.saturation import SaturationMonitor
-from netdiffuse.algorithms.common.setup import problem_of, refuse_normalised
+from netdiffuse.algorithms.common.setup import batched_of, problem_of, refuse_normalised
 from netdiffuse.common import InvalidValueError, UnsupportedError, checks
 from netdiffuse.diffusion import DiffusionModel
 from netdiffuse.problems.base import Problem
@@ -91,13 +91,15 @@ class BatchedOffPolicyAlgorithm(DiffusionAlgorithm, OffPolicyAlgorithm):
             raise UnsupportedError("train_freq counts vector steps here, not episodes: give a number")
         self._attach()
         self._vector_steps = getattr(self, "_vector_steps", 0)
-        self._statistics_fitted = self.one_shot or getattr(self, "_statistics_fitted", False)
+        known = self.one_shot or policy.structure != "vector"  # statistics that came with the environment
+        self._statistics_fitted = known or getattr(self, "_statistics_fitted", False)
 
     def _attach(self) -> None:
         refuse_normalised(self)
         self.problem = problem_of(self.env)
         if self.env is not None or not hasattr(self, "feasible"):  # without one, what was saved holds
-            self.feasible = None if self.problem is None else self.problem.feasible
+            source = self.problem or batched_of(self.env)
+            self.feasible = None if source is None else source.feasible
         self.one_shot = self.problem is not None
         self.saturation = None if self.problem is None else SaturationMonitor(self.problem)
 

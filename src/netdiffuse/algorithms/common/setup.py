@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor
 
 from netdiffuse.common import UnknownNameError, UnsupportedError, checks
 from netdiffuse.problems.base import Problem
-from netdiffuse.problems.batched import BatchedEnv, BatchedVecEnv
+from netdiffuse.problems.batched import BatchedEnv, BatchedVecEnv, play_randomly
 from netdiffuse.problems.environments import ProblemEnv
 from netdiffuse.problems.features import StandardisedContext, context_statistics
 from netdiffuse.problems.registry import PRESETS, make_problem
@@ -83,6 +83,21 @@ def problem_of(env: VecEnv | None) -> Problem | None:
     return problems[0]
 
 
+def batched_of(env: VecEnv | None) -> BatchedEnv | None:
+    """The environment of many steps that a vector environment of ours steps, or None."""
+    while isinstance(env, VecMonitor):
+        env = env.venv
+    return env.env if isinstance(env, BatchedVecEnv) else None
+
+
+def entity_statistics(env: BatchedEnv) -> dict[str, Any]:
+    """Mean and deviation of an entity's features under random play: they hold for any number of entities."""
+    played = play_randomly(env)
+    mean, std = np.array(played["mean"]), np.array(played["std"])
+    over_all = np.sqrt((std**2 + mean**2).mean(0) - mean.mean(0) ** 2)
+    return {"mean": mean.mean(0).tolist(), "std": over_all.tolist(), "structure": "entities"}
+
+
 def _bare(env: Any, *also: type[gymnasium.Wrapper[Any, Any, Any, Any]]) -> Any:
     """The environment inside the wrappers that `gymnasium.make` puts around by itself, and inside others named.
 
@@ -117,6 +132,11 @@ def policy_arguments(env: VecEnv | None, given: dict[str, Any]) -> dict[str, Any
             )
         if "features_extractor_class" in given:
             return given
+        batched = batched_of(env)
+        if batched is not None and batched.structure == "entities":
+            statistics = entity_statistics(batched)
+            features = env.observation_space.shape[-1]
+            return {"structure": "entities", "features": features, "features_extractor_kwargs": statistics, **given}
         zeros = np.zeros(env.observation_space.shape)
         statistics = {"mean": zeros.tolist(), "std": (zeros + 1).tolist()}
         return {"features_extractor_kwargs": statistics, **given}

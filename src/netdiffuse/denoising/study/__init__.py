@@ -3,7 +3,7 @@
 from netdiffuse.denoising.study.judges import ClipJudge, Judge, make_judge
 from netdiffuse.denoising.study.pairs import DISSIMILAR, PAIRS, SIMILAR, Pair
 from netdiffuse.denoising.study.study import Study, Trial, quality_table, run_study
-from netdiffuse.denoising.study.table import QualityTable
+from netdiffuse.denoising.quality_table import QualityTable
 
 __all__ = [
     "DISSIMILAR",

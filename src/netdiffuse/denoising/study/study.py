@@ -18,7 +18,7 @@ from netdiffuse.denoising.quality import distance
 from netdiffuse.denoising.state import ChainState
 from netdiffuse.denoising.study.judges import Judge
 from netdiffuse.denoising.study.pairs import PAIRS, Pair
-from netdiffuse.denoising.study.table import QualityTable
+from netdiffuse.denoising.quality_table import QualityTable
 
 BIT_ERROR_RATES = (0.0, 0.005, 0.01, 0.02, 0.04, 0.06, 0.10)
 

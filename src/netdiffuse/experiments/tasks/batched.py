@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
-from netdiffuse.baselines.service_rules import rules_of
+from netdiffuse.baselines.batched_rules import rules_of
 from netdiffuse.common import UnknownNameError, checks
 from netdiffuse.experiments.evaluation import RULE_STREAM, SEED
 from netdiffuse.experiments.policies import undisturbed, wants_masks

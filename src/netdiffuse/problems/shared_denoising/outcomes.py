@@ -1,0 +1,126 @@
+"""What a decision does to users: whose picture shows what, after how long, for how much energy.
+
+Delay and energy are those of `netdiffuse.denoising.cost` (after HIS), for a model whose steps take `WORK` times as many
+cycles: a step of 14 Mcycles takes 9 ms, one of Stable Diffusion about half a second on a telephone.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netdiffuse.denoising.cost import (
+    DEVICE_CYCLES_PER_STEP,
+    KAPPA,
+    NOISE_DENSITY_W_PER_HZ,
+    SERVER_CYCLES_PER_STEP,
+)
+from netdiffuse.denoising.link.modulation import Modulation, make_modulation
+
+Array = NDArray[Any]
+
+STEPS = 11  # T, of a whole chain; as in the published figures
+WORK = 50.0  # cycles of a step, in those of HIS
+DEVICE_CYCLES, SERVER_CYCLES = WORK * DEVICE_CYCLES_PER_STEP, WORK * SERVER_CYCLES_PER_STEP
+SERVER_HZ = 3e9  # of each of the server's processors
+PROCESSORS = 2  # of the server: a group runs on one of them
+STATE_BITS = 8 * 4 * 64 * 64  # a latent of Stable Diffusion, one byte a number
+LATE_S = 10.0  # a device that waits longer than this for the transmission goes on alone
+QPSK: Modulation = make_modulation("qpsk")
+
+
+class Outcome(NamedTuple):
+    """What became of a slot, arrays of shape (episodes, users) but for the server's energy.
+
+    Attributes:
+        quality: how well each picture shows its prompt, in [0, 1]; 0 where there is none.
+        delay_s: from the request to the picture.
+        device_j: energy that the device drew, at most what its battery held.
+        server_j: energy of the server's processors and transmitter, shape (episodes,).
+        shared: k, 0 where the hand-off came late.
+        bit_error_rate: of the hand-off.
+        late: whose hand-off took longer than `LATE_S`.
+        lost: whose battery ran empty before the picture was there.
+    """
+
+    quality: Array
+    delay_s: Array
+    device_j: Array
+    server_j: Array
+    shared: NDArray[np.int64]
+    bit_error_rate: Array
+    late: NDArray[np.bool_]
+    lost: NDArray[np.bool_]
+
+
+class Delivery(NamedTuple):
+    """A hand-off over the radio, arrays of shape (episodes, users)."""
+
+    delay_s: Array
+    energy_j: Array
+    bit_error_rate: Array
+
+
+def deliver(gain: Array, power_w: Array, bandwidth_hz: Array) -> Delivery:
+    """Send a state to every user.
+
+    At Shannon's rate, bandwidth x log2(1 + snr), as HIS has it, and with the bit errors of uncoded QPSK at that SNR, as
+    the study of split denoising has them: two models side by side, of which the second is pessimistic.
+
+    Args:
+        gain: linear power gains, positive.
+        power_w: transmit powers in watts; nothing arrives without power.
+        bandwidth_hz: bandwidths in hertz; likewise.
+    """
+    sends = (power_w > 0) & (bandwidth_hz > 0)
+    bandwidth = np.where(sends, bandwidth_hz, 1.0)
+    snr = np.where(sends, power_w * gain / (NOISE_DENSITY_W_PER_HZ * bandwidth), 0.0)
+    rate = bandwidth * np.log2(1 + snr)
+    delay = np.full(gain.shape, np.inf)
+    np.divide(STATE_BITS, rate, out=delay, where=rate > 0)
+    return Delivery(delay, power_w * np.minimum(delay, LATE_S), QPSK.bit_error_rate(snr))
+
+
+class ServerWork(NamedTuple):
+    """What shared steps take.
+
+    Attributes:
+        ready_s: when the server has done each user's shared steps, shape (episodes, users).
+        steps: steps that it runs, shape (episodes,).
+    """
+
+    ready_s: Array
+    steps: Array
+
+
+def share_steps(shared: NDArray[np.int64], group: NDArray[np.int64], groups: int) -> ServerWork:
+    """Run each group's shared steps once, up to the last that any of its members wants.
+
+    Groups go on side by side, one a processor; where there are more groups than processors, all are slower alike.
+
+    Args:
+        shared: k, shape (episodes, users).
+        group: of each user, in 0..groups - 1.
+        groups: their number.
+    """
+    member = group[..., None] == np.arange(groups)  # (episodes, users, groups)
+    last = np.where(member, shared[..., None], 0).max(-2)  # (episodes, groups)
+    going = (last[:, None, :] > np.arange(STEPS)[:, None]).sum(-1)  # groups that run each step, (episodes, steps)
+    step_s = SERVER_CYCLES / SERVER_HZ * np.maximum(going / PROCESSORS, 1)
+    done = np.concatenate([np.zeros((len(shared), 1)), step_s.cumsum(-1)], -1)
+    return ServerWork(np.take_along_axis(done, shared, 1), last.sum(-1))
+
+
+def server_joules(steps: Array) -> Array:
+    """Energy of the server's steps: kappa x steps x cycles_per_step x frequency^2."""
+    return KAPPA * SERVER_CYCLES * SERVER_HZ**2 * steps
+
+
+def device_step_s(frequency_hz: Array) -> Array:
+    """Seconds of a step on a device."""
+    return DEVICE_CYCLES / frequency_hz
+
+
+def device_step_j(frequency_hz: Array) -> Array:
+    """Energy of a step on a device."""
+    return KAPPA * DEVICE_CYCLES * frequency_hz**2

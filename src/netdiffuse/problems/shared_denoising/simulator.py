@@ -1,0 +1,232 @@
+"""Sessions of users who share denoising, many in step: slots, groups, channels, batteries, opinions."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from netdiffuse.channels import LogDistance, db_to_linear, log_distance_path_loss_db
+from netdiffuse.common import InvalidValueError, UnknownNameError, checks
+from netdiffuse.problems.shared_denoising.library import library, shipped_quality
+from netdiffuse.problems.shared_denoising.outcomes import (
+    LATE_S,
+    STEPS,
+    Outcome,
+    deliver,
+    device_step_j,
+    device_step_s,
+    server_joules,
+    share_steps,
+)
+from netdiffuse.users import PRESETS, ParametricRater, Sensitivities, draw_personas, persona_table
+
+Array = NDArray[Any]
+
+CELL = LogDistance()  # path loss and shadowing around the server
+NEAREST_M, FARTHEST_M = 20.0, CELL.max_distance_m
+STRIDE_M = 5.0  # standard deviation of a user's way towards or from the server in a slot
+DEVICE_HZ = (1e9, 2e9)  # of the slowest and the fastest device; HIS has 1.4 to 1.6 GHz
+POPULATION = 512  # personas of which random ones are drawn
+FIRST_LEVEL = (0.3, 1.0)  # of batteries at the start, as a share of what they hold
+PERSONAS = ("presets", "random")
+
+
+class Slot(NamedTuple):
+    """What users want in a slot, arrays of shape (episodes, users).
+
+    Attributes:
+        caption: number of each user's caption in the library.
+        group: of each user, from 0.
+        leader: the user whose prompt leads the user's group.
+        similarity: cosine of the user's prompt and the leader's; 1 for the leader.
+        gain: linear power gain of the channel.
+    """
+
+    caption: NDArray[np.int64]
+    group: NDArray[np.int64]
+    leader: NDArray[np.int64]
+    similarity: Array
+    gain: Array
+
+
+Quality = Callable[["SharedDenoisingSimulator", NDArray[np.int64], Array], Array]
+"""`(simulator, shared, bit_error_rate) -> quality`, of arrays of shape (episodes, users)."""
+
+
+def quality_by_table(simulator: "SharedDenoisingSimulator", shared: NDArray[np.int64], bit_error_rate: Array) -> Array:
+    """Quality from the table that was measured with the small model."""
+    return shipped_quality()(simulator.slot.similarity, shared / STEPS, bit_error_rate)
+
+
+class SharedDenoisingSimulator:
+    """n independent sessions in step.
+
+    Args:
+        n: number of sessions.
+        users: in each.
+        groups: of prompts in a slot, at most; a group may be empty.
+        slots: of a session.
+        personas: "presets", a preset drawn for each user and session, or "random", drawn around the average one.
+        bandwidth_hz: what the server may divide among users.
+        power_w: likewise.
+        battery_j: what a full battery holds for pictures.
+        noisy: whether opinions are drawn, as people's are, or means.
+        quality: where the quality of pictures comes from; the shipped table unless told.
+
+    Raises:
+        InvalidValueError: a number outside its range.
+        UnknownNameError: unknown personas.
+    """
+
+    def __init__(
+        self,
+        n: int,
+        users: int = 8,
+        groups: int = 3,
+        slots: int = 12,
+        personas: str = "presets",
+        bandwidth_hz: float = 2e5,
+        power_w: float = 0.1,
+        battery_j: float = 150.0,
+        noisy: bool = True,
+        quality: Quality = quality_by_table,
+    ) -> None:
+        self.n = checks.integer("num_envs", n)
+        self.users = checks.integer("users", users, maximum=1000)
+        self.groups = checks.integer("groups", groups, maximum=1000)
+        self.slots = checks.integer("slots", slots, maximum=100_000)
+        if personas not in PERSONAS:
+            raise UnknownNameError("personas", str(personas), PERSONAS)
+        self.bandwidth_hz = checks.positive("bandwidth_hz", bandwidth_hz)
+        self.power_w = checks.positive("power_w", power_w)
+        self.battery_j = checks.positive("battery_j", battery_j)
+        self.noisy = bool(noisy)
+        self.quality = quality
+        people = list(PRESETS.values()) if personas == "presets" else draw_personas(POPULATION, 0)
+        self.names = [person.name for person in people]
+        self.population = persona_table(people)
+        self.random = np.random.default_rng()
+        self.rater = ParametricRater(0, noisy=self.noisy)
+        shape = (self.n, self.users)
+        self.index = np.zeros(self.n, np.int64)
+        self.person = np.zeros(shape, np.int64)
+        self.distance_m = np.full(shape, NEAREST_M)
+        self.shadowing_db = np.zeros(shape)
+        self.frequency_hz = np.full(shape, DEVICE_HZ[0])
+        self.left_j = np.zeros(shape)
+        zeros = np.zeros(shape, np.int64)
+        self.slot = Slot(zeros, zeros.copy(), zeros.copy(), np.ones(shape), np.ones(shape))
+
+    def begin(self, which: NDArray[np.bool_] | None = None) -> None:
+        """Start the marked sessions anew (all by default): new users, and their first wishes."""
+        rows = np.arange(self.n) if which is None else np.flatnonzero(which)
+        if not rows.size:
+            return
+        shape, random = (len(rows), self.users), self.random
+        self.index[rows] = 0
+        self.person[rows] = random.integers(0, len(self.population), shape)
+        # uniform over the area: the square of the distance is uniform
+        self.distance_m[rows] = np.sqrt(random.uniform(NEAREST_M**2, FARTHEST_M**2, shape))
+        self.shadowing_db[rows] = CELL.shadowing_db * random.standard_normal(shape)
+        self.frequency_hz[rows] = random.uniform(*DEVICE_HZ, shape)
+        self.left_j[rows] = self.battery_j * random.uniform(*FIRST_LEVEL, shape)
+        self._wish(rows)
+
+    def _wish(self, rows: NDArray[np.int64]) -> None:
+        """Draw what users want now, and their channels."""
+        shape, random, known = (len(rows), self.users), self.random, library()
+        group = random.integers(0, self.groups, shape)
+        theme = random.integers(0, len(known.themes), (len(rows), self.groups))
+        choice = random.integers(0, known.themes.shape[1], shape)
+        caption = known.themes[np.take_along_axis(theme, group, 1), choice]
+        together = group[:, :, None] == group[:, None, :]
+        cosine = known.similarity[caption[:, :, None], caption[:, None, :]]
+        # The medoid: whose prompt is most like all of the group; of equals, the first.
+        likeness = (cosine * together).sum(-1)
+        leader = np.where(together, likeness[:, None, :], -np.inf).argmax(-1)
+        distance_m, shadowing_db = (torch.from_numpy(a[rows]) for a in (self.distance_m, self.shadowing_db))
+        loss_db = log_distance_path_loss_db(distance_m, CELL.exponent, CELL.reference_loss_db) + shadowing_db
+        fading = np.maximum(random.exponential(1.0, shape), 1e-6)
+        similarity = np.take_along_axis(cosine, leader[..., None], 2)[..., 0]
+        new = Slot(caption, group, leader, similarity, db_to_linear(-loss_db).numpy() * fading)
+        for kept, drawn in zip(self.slot, new, strict=True):
+            kept[rows] = drawn
+
+    @property
+    def people(self) -> Sensitivities:
+        """The users' sensitivities, arrays of shape (n, users)."""
+        return Sensitivities.of(self.population[self.person])
+
+    def outcome(self, shared: NDArray[np.int64], power_w: Array, bandwidth_hz: Array) -> Outcome:
+        """What a decision leads to in this slot, without anything moving on.
+
+        Args:
+            shared: k of each user, in 0..T, shape (n, users).
+            power_w: of each user's hand-off, shape (n, users).
+            bandwidth_hz: likewise.
+        """
+        wants = shared > 0
+        delivery = deliver(self.slot.gain, power_w, bandwidth_hz)
+        late = wants & (delivery.delay_s > LATE_S)
+        k = np.where(late, 0, shared)
+        work = share_steps(shared, self.slot.group, self.groups)
+        needed_j = device_step_j(self.frequency_hz) * (STEPS - k)
+        lost = needed_j > self.left_j
+        error_rate = np.where(wants, delivery.bit_error_rate, 0.0)
+        waited = np.where(wants, work.ready_s + np.minimum(delivery.delay_s, LATE_S), 0.0)
+        return Outcome(
+            quality=np.where(lost, 0.0, self.quality(self, k, error_rate)),
+            delay_s=waited + device_step_s(self.frequency_hz) * (STEPS - k),
+            device_j=np.minimum(needed_j, self.left_j),
+            server_j=server_joules(work.steps) + np.where(wants, delivery.energy_j, 0.0).sum(-1),
+            shared=k,
+            bit_error_rate=error_rate,
+            late=late,
+            lost=lost,
+        )
+
+    def opinions(self, outcome: Outcome, noisy: bool | None = None) -> Array:
+        """What the users say of it, in [1, 5], shape (n, users); means unless opinions are noisy."""
+        share = np.divide(outcome.device_j, self.left_j, out=np.ones_like(self.left_j), where=self.left_j > 0)
+        given = (self.people, outcome.quality, outcome.delay_s, np.minimum(share, 1.0))
+        noisy = self.noisy if noisy is None else noisy
+        return self.rater.draw(*given, random=self.random) if noisy else self.rater.mean(*given)
+
+    def advance(self, outcome: Outcome) -> NDArray[np.bool_]:
+        """Draw the batteries down and move on to the next slot.
+
+        Returns:
+            Whose session is over, shape (n,).
+        """
+        self.left_j = self.left_j - outcome.device_j
+        moved = self.distance_m + STRIDE_M * self.random.standard_normal(self.distance_m.shape)
+        moved = np.abs(moved - NEAREST_M) + NEAREST_M  # whoever comes too near turns around
+        self.distance_m = FARTHEST_M - np.abs(FARTHEST_M - moved)
+        self.index += 1
+        self._wish(np.arange(self.n))
+        return self.index >= self.slots
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is needed to go on bit for bit."""
+        names = ("index", "person", "distance_m", "shadowing_db", "frequency_hz", "left_j")
+        return {
+            "arrays": {name: getattr(self, name).copy() for name in names},
+            "slot": [values.copy() for values in self.slot],
+            "random": self.random.bit_generator.state,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned.
+
+        Raises:
+            InvalidValueError: the state is of another number of sessions or users.
+        """
+        shape = state["arrays"]["person"].shape
+        if shape != self.person.shape:
+            raise InvalidValueError(f"the saved sessions must have shape {self.person.shape}, got {shape}")
+        for name, values in state["arrays"].items():
+            setattr(self, name, values.copy())
+        self.slot = Slot(*(values.copy() for values in state["slot"]))
+        self.random.bit_generator.state = state["random"]
