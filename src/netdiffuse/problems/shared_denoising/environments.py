@@ -28,7 +28,7 @@ from netdiffuse.users.qoe import FLOOR
 Array = NDArray[Any]
 
 ENERGY_WEIGHT = 0.01  # rating points a joule of the server
-MOST_OF_EQUAL = 4.0  # a user's share of power or bandwidth is at most so many times the equal one
+MOST_OF_EQUAL = 2.5  # a user's share of power or bandwidth is at most so many times the equal one
 FEATURES = ("similarity", "group_share", "snr_db / 10", "frequency_ghz", "battery_left", "session_left")
 OUTCOMES = ("table", "pictures")
 SUMS = ("qoe", "server_energy_j", "shared_steps", "late", "lost")
@@ -253,7 +253,7 @@ class SharedDenoisingEnv(gymnasium.Env[Array, Array]):
 
     ## Action space
     `Box(-1, 1, (3 N,))`, the standardised coordinates of a `Product`: k of each user (`Integer` 0..T), powers
-    (`Budget`), bandwidths (`Budget`); a user gets at most four times the equal share.
+    (`Budget`), bandwidths (`Budget`); a user gets at most two and a half times the equal share.
 
     ## Observation space
     `Box(-inf, inf, (N, 6 or 18))`, a row a user: cosine of the user's prompt with the group's leader's (1 for the
