@@ -70,7 +70,7 @@ STUDIES = {
             5,
             ("d2sac:n_steps=3:ent_coef=0.05:final_ent_coef=0.003:tau=0.005:learning_starts=16000:repeat=5",),
         ),
-        Study("CartPole-v1", 120, 5, ("d2sac:n_steps=5",)),
+        Study("CartPole-v1", 240, 5, ("d2sac:n_steps=5",)),
     ),
 }
 Row = dict[str, Any]

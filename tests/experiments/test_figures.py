@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -104,3 +106,15 @@ def test_the_histogram_accounts_for_all_contexts(tmp_path):
 def test_the_comparison_puts_the_best_on_top():
     figure = comparison_figure({"good": [99, 99.5], "bad": [90]}, title="t", measure="m")
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["bad", "good"]
+
+
+def test_methods_with_many_settings_leave_room_for_the_picture(tmp_path):
+    name = "d2sac:n_steps=3:ent_coef=0.05:final_ent_coef=0.003:tau=0.005:learning_starts=16000:repeat=5"
+    figure = comparison_figure({name: [1.0, 2.0], "ppo": [0.5]}, title="t", measure="m")
+    label = next(text.get_text() for text in figure.axes[0].get_yticklabels() if "d2sac" in text.get_text())
+    assert label.replace("\n", "") == name
+    assert max(len(line) for line in label.split("\n")) <= 29
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib warns where nothing is left for the axes
+        save(figure, tmp_path / "comparison")
+    assert figure.axes[0].get_position().width > 0.4
