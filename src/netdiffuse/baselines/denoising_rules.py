@@ -116,7 +116,9 @@ class Exhaustive(DenoisingRule):
             for split in splits:
                 if any((share > 0) != (steps > 0) for share, steps in zip(split, k, strict=True)) and any(k):
                     continue  # bandwidth for who sends nothing, or none for who does
-                decision = [np.tile(part, (s.n, 1)) for part in (np.array(k), split * s.power_w, split * s.bandwidth_hz)]
+                decision = [
+                    np.tile(part, (s.n, 1)) for part in (np.array(k), split * s.power_w, split * s.bandwidth_hz)
+                ]
                 outcome = s.outcome(*decision)
                 value = (s.opinions(outcome, noisy=False) - FLOOR).sum(-1) - env.energy_weight * outcome.server_j
                 better = value > best

@@ -19,7 +19,11 @@ from netdiffuse.experiments.settings import Setting, check_settings, settings_of
 from netdiffuse.problems.batched import BatchedVecEnv
 
 POLICIES = ("MlpPolicy", "EquivariantPolicy")
-ALL_RULES: dict[str, Rule | ServiceRule | DenoisingRule] = {**DENOISING_RULES, **SERVICE_RULES, **RULES}  # a name in both means the same
+ALL_RULES: dict[str, Rule | ServiceRule | DenoisingRule] = {
+    **DENOISING_RULES,
+    **SERVICE_RULES,
+    **RULES,
+}  # a name in both means the same
 BATCHED_ENVS = 64  # environments of many steps that are stepped all at once
 # Of our algorithms, beside what their settings have in common with the learners': they check the rest themselves.
 OWN_RANGES = RANGES | {

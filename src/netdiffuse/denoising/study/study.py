@@ -15,10 +15,10 @@ from netdiffuse.denoising.families import Family
 from netdiffuse.denoising.link import BinarySymmetric, Link
 from netdiffuse.denoising.planner import cosines
 from netdiffuse.denoising.quality import distance
+from netdiffuse.denoising.quality_table import QualityTable
 from netdiffuse.denoising.state import ChainState
 from netdiffuse.denoising.study.judges import Judge
 from netdiffuse.denoising.study.pairs import PAIRS, Pair
-from netdiffuse.denoising.quality_table import QualityTable
 
 BIT_ERROR_RATES = (0.0, 0.005, 0.01, 0.02, 0.04, 0.06, 0.10)
 

@@ -17,7 +17,6 @@ from netdiffuse.problems.feasible import Budget, Integer, Product
 from netdiffuse.problems.shared_denoising.outcomes import STEPS, Outcome
 from netdiffuse.problems.shared_denoising.picture import picture, table
 from netdiffuse.problems.shared_denoising.simulator import (
-    DEVICE_HZ,
     Quality,
     SharedDenoisingSimulator,
     quality_by_table,
@@ -31,6 +30,7 @@ ENERGY_WEIGHT = 0.01  # rating points a joule of the server
 MOST_OF_EQUAL = 2.5  # a user's share of power or bandwidth is at most so many times the equal one
 FEATURES = ("similarity", "group_share", "snr_db / 10", "frequency_ghz", "battery_left", "session_left")
 OUTCOMES = ("table", "pictures")
+MOST_NAMED = 20  # personas that have a name of their own in the measures
 SUMS = ("qoe", "server_energy_j", "shared_steps", "late", "lost")
 
 
@@ -52,6 +52,7 @@ class SharedDenoisingVectorEnv(BatchedEnv):
     discount: ClassVar[float] = 0.95
     reference_rule: ClassVar[str | None] = "greedy"
     structure: Structure = "entities"
+    feasible: Product
 
     def __init__(
         self,
@@ -186,8 +187,10 @@ class SharedDenoisingVectorEnv(BatchedEnv):
         """
         s = self.simulator
         slots = np.maximum(s.index, 1)
-        found = {name: values / (slots if name == "server_energy_j" else slots * s.users)
-                 for name, values in self._sums.items()}
+        found = {
+            name: values / (slots if name == "server_energy_j" else slots * s.users)
+            for name, values in self._sums.items()
+        }
         if len(s.names) <= MOST_NAMED:
             for column, name in enumerate(s.names):
                 found[f"qoe_{name}"] = self._of_person[0, :, column].copy()
@@ -236,9 +239,6 @@ class SharedDenoisingVectorEnv(BatchedEnv):
         self._of_person = state["of_person"].copy()
 
 
-MOST_NAMED = 20  # personas that have a name of their own in the measures
-
-
 class SharedDenoisingEnv(gymnasium.Env[Array, Array]):
     """Decide how users share the denoising of their pictures, and how power and bandwidth are divided among them.
 
@@ -269,8 +269,8 @@ class SharedDenoisingEnv(gymnasium.Env[Array, Array]):
     captions; the medoid leads. Users walk, 5 m a slot; path loss, shadowing and Rayleigh fading (a new block each slot)
     are those of `netdiffuse.channels.LogDistance`, at noise of -174 dBm/Hz. The server runs groups side by side on 2
     processors of 3 GHz (slower where there are more groups), devices have 1 to 2 GHz; a step has 50 times the cycles of
-    HIS, so that a picture takes 4 to 8 s on a device alone. The state has 131,072 bits, sent at Shannon's rate; its bit
-    errors are those of uncoded QPSK at that SNR. Whoever waits for it longer than 10 s goes on alone. A device draws its
+    HIS, so that a picture takes 4 to 8 s on a device alone. The state has 131,072 bits, sent at Shannon's rate; its
+    bit errors are those of uncoded QPSK at that SNR. Whoever waits for it longer than 10 s goes on alone. A device draws its
     steps' energy from its battery, which is never charged; where that is empty there is no picture (quality 0). Quality
     is read from a table that was measured with the small model over similarity, k / T and bit error rate, or judged on
     real pictures (`outcome="pictures"`, which needs the extra [denoising] and takes about a second a slot). Users are
@@ -365,16 +365,16 @@ class SharedDenoisingEnv(gymnasium.Env[Array, Array]):
         return infos["final_obs"][0], float(rewards[0]), True, False, measures
 
     def render(self) -> Any:
-        """The last slot as a table ("ansi") or a picture, shape (400, 600, 3), uint8 ("rgb_array").
+        """The users as a table ("ansi") or a picture, shape (400, 600, 3), uint8 ("rgb_array").
 
         Raises:
             gymnasium.error.ResetNeeded: there is nothing to show yet.
         """
         if self.render_mode is None:
             return None
-        if self._all.last is None:
-            raise gymnasium.error.ResetNeeded("there is nothing to show: call reset() and step() first")
-        return (table if self.render_mode == "ansi" else picture)(*self._all.last)
+        if not self._running and self._all.last is None:
+            raise gymnasium.error.ResetNeeded("there is nothing to show: call reset() first")
+        return (table if self.render_mode == "ansi" else picture)(self.simulator, self._all.last)
 
     def _info(self) -> dict[str, Any]:
         return {name: float(values[0]) for name, values in self._all.measures().items()}

@@ -48,7 +48,9 @@ def make_pairs(said: dict[str, object], pairs: int, seed: int = 0) -> tuple[Pair
     """Leaders and followers as groups have them: of one theme; and some who follow themselves."""
     random = np.random.default_rng(seed)
     captions, themes = np.array(said["captions"]), np.array(said["themes"])
-    found = {Pair(*(str(captions[i]) for i in random.choice(random.choice(themes), 2, replace=False))) for _ in range(pairs)}
+    found = {
+        Pair(*(str(captions[i]) for i in random.choice(random.choice(themes), 2, replace=False))) for _ in range(pairs)
+    }
     own = {Pair(caption, caption) for caption in random.choice(captions, max(2, pairs // 6), replace=False).tolist()}
     return tuple(sorted(found | own, key=lambda pair: (pair.leader, pair.follower)))
 
