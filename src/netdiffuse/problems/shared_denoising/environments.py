@@ -269,12 +269,12 @@ class SharedDenoisingEnv(gymnasium.Env[Array, Array]):
     captions; the medoid leads. Users walk, 5 m a slot; path loss, shadowing and Rayleigh fading (a new block each slot)
     are those of `netdiffuse.channels.LogDistance`, at noise of -174 dBm/Hz. The server runs groups side by side on 2
     processors of 3 GHz (slower where there are more groups), devices have 1 to 2 GHz; a step has 50 times the cycles of
-    HIS, so that a picture takes 4 to 8 s on a device alone. The state has 131,072 bits, sent at Shannon's rate; its
-    bit errors are those of uncoded QPSK at that SNR. Whoever waits for it longer than 10 s goes on alone. A device draws its
-    steps' energy from its battery, which is never charged; where that is empty there is no picture (quality 0). Quality
-    is read from a table that was measured with the small model over similarity, k / T and bit error rate, or judged on
-    real pictures (`outcome="pictures"`, which needs the extra [denoising] and takes about a second a slot). Users are
-    drawn anew each session. Ratings are `netdiffuse.users.ParametricRater`'s.
+    HIS, so that a picture takes 4 to 8 s on a device alone. The state has 131,072 bits, sent at Shannon's rate; its bit
+    errors are those of uncoded QPSK at that SNR. Whoever waits for it longer than 10 s goes on alone. A device draws
+    its steps' energy from its battery, which is never charged; where that is empty there is no picture (quality 0).
+    Quality is read from a table that was measured with the small model over similarity, k / T and bit error rate, or
+    judged on real pictures (`outcome="pictures"`, which needs the extra [denoising] and takes about a second a slot).
+    Users are drawn anew each session. Ratings are `netdiffuse.users.ParametricRater`'s.
 
     ## Episode end
     Terminated after `slots` slots. Never truncated. Discount 0.95.
