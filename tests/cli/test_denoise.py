@@ -35,7 +35,14 @@ def test_split(model, tmp_path, capsys):
     assert call("denoise", "split", *WORDS, "--shared", 2, "--model", model, "--out", tmp_path / "found") == 0
     printed = capsys.readouterr().out
     assert "2 shared and 4 own steps instead of 8: 25.0% saved" in printed
+    assert "16 evaluations become 12 (4 on the server)" in printed  # guidance: two a step
     summary = json.loads((tmp_path / "found" / "summary.json").read_text())
+    cost = summary["cost"]
+    # 15 Mcycles at 2 GHz and 14 at 1.5 GHz, 1e-27 J s^2: 0.06 and 0.0315 J a step
+    assert cost["alone"]["total"]["energy_j"] == pytest.approx(8 * 0.0315)
+    sent_j = 0.1 * cost["shared"]["server"]["send_s"]
+    assert 0 < sent_j < 0.01
+    assert cost["shared"]["total"]["energy_j"] == pytest.approx(2 * 0.06 + 4 * 0.0315 + sent_j)
     assert [user["shared_steps"] for user in summary["users"]] == [2, 2]
     assert all(user["mse"] > 0 for user in summary["users"])
     with Image.open(tmp_path / "found" / "grid.png") as grid:
