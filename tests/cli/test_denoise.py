@@ -118,13 +118,33 @@ def test_a_device_whose_server_is_gone(model, tmp_path, capsys):
         (["split", "--prompts", "a", "--seed", "-1"], "seed must be"),
         (["device", "--prompt", " "], "--prompt must say"),
         (["device", "--prompt", "a", "--out", "a.txt"], "--out must end in"),
-        (["serve", "--host", "0.0.0.0"], "open to others: give a --token"),
+        (["serve", "--host", "0.0.0.0"], "open to others: give a token (--token"),
+        (["serve", "--token", ""], "visible ASCII"),
+        (["serve", "--journal-mb", "0"], "journal_mb must be"),
         (["serve", "--port", "70000"], "port must be"),
     ],
 )
 def test_bad_words(capsys, words, said, monkeypatch):
     monkeypatch.delenv("NETDIFFUSE_TOKEN", raising=False)
     assert said in refused(capsys, "denoise", *words)
+
+
+def test_a_server_that_ends_closes_its_engine(model, tmp_path, monkeypatch):
+    """Denoisers on other hosts would go on for ever; whatever ends the server ends them."""
+    import uvicorn
+
+    from netdiffuse.denoising.edge.engine import LocalEngine
+
+    closed = []
+
+    def interrupted(app, **_):
+        assert not closed
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(uvicorn, "run", interrupted)
+    monkeypatch.setattr(LocalEngine, "close", lambda self: closed.append(self.card.steps))
+    assert call("denoise", "serve", "--model", model, "--steps", 3, "--journal", tmp_path / "j.sqlite") == 130
+    assert closed == [3]
 
 
 def test_no_such_model(capsys, tmp_path):

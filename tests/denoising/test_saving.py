@@ -53,7 +53,7 @@ def test_evaluations_are_those_that_happen():
     model, prompts, rows = tiny_model(), ["apple on a table", "lemon on a table", "a tree"], [0]
     conditioning = model.encode(prompts)
     plan = make_plan(bag_of_words(prompts), 6)
-    assert 0 < plan.server_steps
+    assert plan.server_steps > 0
 
     def count(_, args):
         rows[0] += len(args[0])

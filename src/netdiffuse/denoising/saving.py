@@ -1,8 +1,8 @@
 """What a plan of sharing costs each host, and what everybody alone would: evaluations, seconds and joules.
 
-The hosts' model is that of `netdiffuse.denoising.cost`: a step takes a processor a fixed time and energy, however many run
-together, so what a server does for others delays everyone. Encoding of prompts and decoding of pictures are not counted,
-nor is the energy of receiving.
+The hosts' model is that of `netdiffuse.denoising.cost`: a step takes a processor a fixed time and energy, however many
+run together, so what a server does for others delays everyone. Encoding of prompts and decoding of pictures are not
+counted, nor is the energy of receiving.
 """
 
 from collections.abc import Sequence
@@ -128,8 +128,8 @@ def saving(
         evaluations_per_step: of the network: 2 with classifier-free guidance, whose cost is in `cycles_per_step`.
 
     Raises:
-        InvalidValueError: another number of devices, radios or states than the plan has users, bits that are negative or
-            not finite, or no evaluation a step.
+        InvalidValueError: another number of devices, radios or states than the plan has users, bits that are negative
+            or not finite, or no evaluation a step.
     """
     checks.integer("evaluations_per_step", evaluations_per_step)
     hosts = _each("devices", devices, Processor, plan.users)
