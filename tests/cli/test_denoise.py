@@ -35,7 +35,14 @@ def test_split(model, tmp_path, capsys):
     assert call("denoise", "split", *WORDS, "--shared", 2, "--model", model, "--out", tmp_path / "found") == 0
     printed = capsys.readouterr().out
     assert "2 shared and 4 own steps instead of 8: 25.0% saved" in printed
+    assert "16 evaluations become 12 (4 on the server)" in printed  # guidance: two a step
     summary = json.loads((tmp_path / "found" / "summary.json").read_text())
+    cost = summary["cost"]
+    # 15 Mcycles at 2 GHz and 14 at 1.5 GHz, 1e-27 J s^2: 0.06 and 0.0315 J a step
+    assert cost["alone"]["total"]["energy_j"] == pytest.approx(8 * 0.0315)
+    sent_j = 0.1 * cost["shared"]["server"]["send_s"]
+    assert 0 < sent_j < 0.01
+    assert cost["shared"]["total"]["energy_j"] == pytest.approx(2 * 0.06 + 4 * 0.0315 + sent_j)
     assert [user["shared_steps"] for user in summary["users"]] == [2, 2]
     assert all(user["mse"] > 0 for user in summary["users"])
     with Image.open(tmp_path / "found" / "grid.png") as grid:
@@ -111,13 +118,33 @@ def test_a_device_whose_server_is_gone(model, tmp_path, capsys):
         (["split", "--prompts", "a", "--seed", "-1"], "seed must be"),
         (["device", "--prompt", " "], "--prompt must say"),
         (["device", "--prompt", "a", "--out", "a.txt"], "--out must end in"),
-        (["serve", "--host", "0.0.0.0"], "open to others: give a --token"),
+        (["serve", "--host", "0.0.0.0"], "open to others: give a token (--token"),
+        (["serve", "--token", ""], "visible ASCII"),
+        (["serve", "--journal-mb", "0"], "journal_mb must be"),
         (["serve", "--port", "70000"], "port must be"),
     ],
 )
 def test_bad_words(capsys, words, said, monkeypatch):
     monkeypatch.delenv("NETDIFFUSE_TOKEN", raising=False)
     assert said in refused(capsys, "denoise", *words)
+
+
+def test_a_server_that_ends_closes_its_engine(model, tmp_path, monkeypatch):
+    """Denoisers on other hosts would go on for ever; whatever ends the server ends them."""
+    import uvicorn
+
+    from netdiffuse.denoising.edge.engine import LocalEngine
+
+    closed = []
+
+    def interrupted(app, **_):
+        assert not closed
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(uvicorn, "run", interrupted)
+    monkeypatch.setattr(LocalEngine, "close", lambda self: closed.append(self.card.steps))
+    assert call("denoise", "serve", "--model", model, "--steps", 3, "--journal", tmp_path / "j.sqlite") == 130
+    assert closed == [3]
 
 
 def test_no_such_model(capsys, tmp_path):

@@ -11,9 +11,12 @@ from pathlib import Path
 import httpx
 import pytest
 import torch
+import uvicorn
 
 from netdiffuse.denoising.device import Chain, EdgeDevice
+from netdiffuse.denoising.edge.journal import Journal
 from netdiffuse.denoising.edge.messages import Answer
+from netdiffuse.denoising.edge.server import ServerSettings, make_server
 from netdiffuse.denoising.peer import Gathering, PeerError, lead
 from netdiffuse.denoising.state import ChainState
 
@@ -257,6 +260,43 @@ def test_without_a_server(model):
     outcome = device.make("apple", request_id="one", progress=lambda *step: seen.append(step))
     assert (outcome.source, outcome.own_steps, outcome.tries) == ("alone", 4, 0)
     assert seen == [("own", n, 4) for n in range(1, 5)]
+
+
+def test_progress_is_told_of_the_servers_steps_too(model, tmp_path):
+    """The server halts in the middle until the device has been told so."""
+    gate, seen = threading.Event(), []
+
+    class Halting:
+        def __init__(self, engine):
+            self.engine, self.card = engine, engine.card
+
+        def run(self, asks, deliver, progress):
+            def told(done, total):
+                progress(done, total)
+                if done == 2:
+                    gate.wait(60)
+
+            self.engine.run(asks, deliver, told)
+
+    def progress(*step):
+        seen.append(step)
+        gate.set()
+
+    app = make_server(Halting(tiny_engine(model)), Journal(tmp_path / "j.sqlite"), ServerSettings(window_s=0.0))
+    server = uvicorn.Server(uvicorn.Config(app, port=free_port(), log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    device = EdgeDevice(model, f"http://127.0.0.1:{server.config.port}", most_local_steps=2)
+    outcome = device.make("apple", progress=progress)
+    device.close()
+    server.should_exit = True
+    thread.join(30)
+    assert (outcome.source, outcome.own_steps) == ("shared", 2)
+    shared = [step for step in seen if step[0] == "shared"]
+    assert shared[0] == ("shared", 2, STEPS - 2)
+    assert seen == [*shared, ("own", 1, 2), ("own", 2, 2)]
 
 
 def test_device_to_device(model):

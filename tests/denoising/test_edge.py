@@ -1,19 +1,27 @@
+import asyncio
+import contextlib
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import pytest
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.websockets import WebSocketDisconnect
 
-from netdiffuse.common import RunError
+from netdiffuse.common import InvalidValueError, RunError
+from netdiffuse.denoising.device import EdgeDevice
 from netdiffuse.denoising.edge.allocator import relieved
-from netdiffuse.denoising.edge.journal import ConflictError, Journal
+from netdiffuse.denoising.edge.journal import ConflictError, FullError, Journal
 from netdiffuse.denoising.edge.limits import RateLimit
 from netdiffuse.denoising.edge.messages import Ask
-from netdiffuse.denoising.edge.server import ServerSettings, make_server
+from netdiffuse.denoising.edge.server import ServerSettings, _forget, make_server
+from netdiffuse.denoising.peer import Gathering
 from netdiffuse.denoising.planner import Plan, fixed_plan
 from netdiffuse.denoising.state import ChainState
 
@@ -114,6 +122,32 @@ def test_strangers(client, engine):
     assert client.get("/healthz", headers={"Authorization": ""}).json() == {"status": "ok"}
 
 
+def test_the_description_is_for_those_with_the_token(client):
+    assert client.get("/openapi.json", headers={"Authorization": ""}).status_code == 401
+    assert "/v1/requests" in client.get("/openapi.json").json()["paths"]
+    assert client.get("/docs").status_code == client.get("/redoc").status_code == 404
+
+
+@pytest.mark.parametrize("token", ["", " ", "two words", "schlüssel", "a\n", "\x7f"])
+def test_tokens_that_are_none(token):
+    for make in (
+        lambda: ServerSettings(token=token),
+        lambda: Gathering(token=token),
+        lambda: EdgeDevice(None, None, token=token),
+    ):
+        with pytest.raises(InvalidValueError, match="visible ASCII") as refused:
+            make()
+        assert not token.strip() or token not in str(refused.value)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "example.org"])
+def test_a_leader_open_to_others_needs_a_token(host):
+    with pytest.raises(InvalidValueError, match=f"{host} is open to others: give a token"):
+        Gathering(host=host)
+    assert Gathering(host=host, token="secret").host == host
+    assert Gathering(host="::1").token is None
+
+
 def test_another_model_is_told_at_once(client, engine):
     response = client.post("/v1/requests", json=ask(engine, 1, revision="0" * 16))
     assert response.status_code == 409
@@ -158,6 +192,42 @@ def test_floods_are_told_when_to_come_again(engine, tmp_path):
         assert codes == [202, 202, 202, 429, 429]
         refused = client.post("/v1/requests", json=ask(engine, 9))
         assert int(refused.headers["Retry-After"]) >= 1
+
+
+def test_questions_have_a_rate_too(engine, tmp_path):
+    own = ServerSettings(rate=0, call_rate=0.01, call_burst=4, token="secret")
+    with TestClient(make_server(engine, Journal(tmp_path / "j.sqlite"), own), headers=TOKEN) as client:
+        codes = [client.get(path).status_code for path in ("/v1/model", "/v1/requests/x", "/metrics")]
+        assert codes == [200, 404, 200]
+        assert client.get("/v1/model", headers={"Authorization": "Bearer guess"}).status_code == 401
+        refused = client.get("/v1/requests/x/state", headers={"Authorization": "Bearer guess"})
+        assert refused.status_code == 429  # guesses are no quicker
+        assert int(refused.headers["Retry-After"]) >= 1
+        assert client.post("/v1/requests", json=ask(engine, 1)).status_code == 429
+        with pytest.raises(WebSocketDisconnect) as closed, client.websocket_connect("/v1/requests/x/events"):
+            pass
+        assert closed.value.code == 4429
+        assert client.get("/healthz").status_code == 200
+
+
+def test_the_queue_is_never_longer_than_it_may_be(tmp_path):
+    journal, codes = Journal(tmp_path / "j.sqlite"), []
+    barrier = threading.Barrier(8)
+
+    def work(thread):
+        barrier.wait()
+        for number in range(10):
+            try:
+                codes.append(journal.accept(Ask(id=f"r{thread}-{number}", prompt="x", revision="r"), 5))
+            except FullError:
+                codes.append(None)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (codes.count(True), codes.count(None), journal.count()) == (5, 75, 5)
 
 
 def test_a_full_queue_sends_away(engine, tmp_path):
@@ -214,6 +284,107 @@ def test_one_request_that_fails_fails_alone(engine, tmp_path):
         assert "netdiffuse_requests_failed_total 1.0" in client.get("/metrics").text
 
 
+class Apart(Broken):
+    """Fails whenever it is given more than one request."""
+
+    def run(self, asks, deliver, progress):
+        if len(asks) > 1:
+            raise RuntimeError("too many")
+        self.engine.run(asks, deliver, progress)
+
+
+def test_a_window_that_is_tried_again_is_one_window(engine, tmp_path):
+    journal = Journal(tmp_path / "j.sqlite")
+    for number in range(3):
+        journal.accept(Ask(**ask(engine, number)))
+    with TestClient(make_server(Apart(engine), journal, ServerSettings(rate=0))) as client:
+        for number in range(3):
+            assert client.get(f"/v1/requests/r{number}/state", params={"wait": 60}).status_code == 200
+        app = client.app
+    text = app.state.metrics.text().decode()  # the server has finished its window
+    assert "netdiffuse_window_requests_count 1.0" in text
+    assert "netdiffuse_window_requests_sum 3.0" in text
+    assert "netdiffuse_window_seconds_count 1.0" in text
+    assert "netdiffuse_requests_ready_total 3.0" in text
+
+
+KILLED = """
+import os, sys
+from fastapi.testclient import TestClient
+from netdiffuse.denoising.edge.journal import Journal
+from netdiffuse.denoising.edge.server import ServerSettings, make_server
+from tests.denoising.serving import tiny_engine
+
+class Deadly:
+    def __init__(self, engine):
+        self.engine, self.card = engine, engine.card
+
+    def run(self, asks, deliver, progress):
+        if any("tree" in one.prompt for one in asks):
+            os._exit(9)
+        self.engine.run(asks, deliver, progress)
+
+with TestClient(make_server(Deadly(tiny_engine()), Journal(sys.argv[1]), ServerSettings(window_s=0.0))):
+    pass
+"""
+
+
+def test_a_request_that_kills_the_server_does_so_three_times_at_most(engine, tmp_path):
+    path = tmp_path / "j.sqlite"
+    journal = Journal(path)
+    for number, prompt in enumerate(["apple", "a tree", "lemon"]):
+        journal.accept(Ask(**ask(engine, number, prompt)))
+    root = Path(__file__).parents[2]
+    codes = [subprocess.run([sys.executable, "-c", KILLED, str(path)], cwd=root).returncode for _ in range(4)]
+    assert codes == [9, 9, 9, 0]
+    assert [journal.entry(f"r{number}").status for number in range(3)] == ["ready", "failed", "ready"]
+    assert "died 3 times" in journal.entry("r1").error
+
+
+def test_a_client_that_leaves_is_listened_for_no_longer(engine, tmp_path):
+    own = ServerSettings(window_s=5.0, rate=0)
+    with TestClient(make_server(engine, Journal(tmp_path / "j.sqlite"), own)) as client:
+        client.post("/v1/requests", json=ask(engine, 1))
+        dispatcher = client.app.state.dispatcher
+        with client.websocket_connect("/v1/requests/r1/events") as socket:
+            socket.send_text("hello")  # what it says does not matter
+            while not dispatcher._listeners:
+                time.sleep(0.01)
+        while dispatcher._listeners and client.get("/v1/requests/r1").json()["status"] == "accepted":
+            time.sleep(0.01)
+        assert not dispatcher._listeners
+        assert client.get("/v1/requests/r1").json()["status"] == "accepted"
+
+
+def test_progress_of_shared_steps_is_told_to_devices(engine, tmp_path):
+    """By whoever asks and by events, also to those who come late."""
+    gate, at_gate = threading.Event(), threading.Event()
+
+    class Halting(Broken):
+        def run(self, asks, deliver, progress):
+            def told(done, total):
+                progress(done, total)
+                if done == 2:
+                    at_gate.set()
+                    gate.wait(60)
+
+            self.engine.run(asks, deliver, told)
+
+    journal = Journal(tmp_path / "j.sqlite")
+    journal.accept(Ask(**ask(engine, 1, most_local_steps=2)))
+    with TestClient(make_server(Halting(engine), journal, ServerSettings(rate=0))) as client:
+        assert at_gate.wait(60)
+        seen = client.get("/v1/requests/r1/state", params={"wait": 0.5})
+        assert (seen.status_code, seen.json()["done"], seen.json()["of"]) == (202, 2, STEPS - 2)
+        with client.websocket_connect("/v1/requests/r1/events") as socket:
+            events = [socket.receive_json()]
+            gate.set()
+            while "status" not in events[-1]:
+                events.append(socket.receive_json())
+        assert events[:-1] == [{"done": done, "of": STEPS - 2} for done in range(2, STEPS - 1)]
+        assert client.get("/v1/requests/r1").json()["done"] is None
+
+
 def test_a_server_that_cannot_write_says_so(engine, tmp_path, monkeypatch):
     journal = Journal(tmp_path / "j.sqlite")
     with TestClient(make_server(engine, journal, ServerSettings(window_s=0.0, rate=0))) as client:
@@ -248,6 +419,86 @@ def test_journal(tmp_path):
     assert journal.forget(60) == 0
     assert journal.forget(-1) == 1
     assert journal.entry("a") is None
+
+
+def test_a_journal_has_room_for_so_many_bytes(tmp_path):
+    journal = Journal(tmp_path / "j.sqlite", most_bytes=100)
+    for name in "abcd":
+        assert journal.accept(Ask(id=name, prompt="x", revision="r"))
+    for name in "abc":
+        journal.finish(name, b"." * 40, 1)
+    with pytest.raises(FullError, match="not fetched yet fill the journal"):  # nothing of it may go
+        journal.accept(Ask(id="e", prompt="x", revision="r"))
+    assert not journal.accept(Ask(id="a", prompt="x", revision="r"))  # who was accepted stays so
+    journal.finish("d", b"." * 40, 1)  # what was accepted is kept all the same
+    for name in "ca":
+        journal.collect(name)
+    assert journal.accept(Ask(id="e", prompt="x", revision="r"))
+    assert journal.entry("c") is journal.entry("a") is None
+    assert journal.collect("b") == journal.collect("d") == b"." * 40
+    journal.close()
+    again = Journal(tmp_path / "j.sqlite", most_bytes=50)  # weighed anew, and b was fetched before d
+    assert again.accept(Ask(id="f", prompt="x", revision="r"))
+    assert (again.entry("b"), again.collect("d")) == (None, b"." * 40)
+
+
+def test_a_full_journal_sends_away(engine, tmp_path):
+    own = ServerSettings(window_s=0.0, rate=0)
+    with TestClient(make_server(engine, Journal(tmp_path / "j.sqlite", most_bytes=1), own)) as client:
+        assert client.post("/v1/requests", json=ask(engine, 1)).status_code == 202
+        while client.get("/v1/requests/r1").json()["status"] == "accepted":
+            time.sleep(0.01)
+        refused = client.post("/v1/requests", json=ask(engine, 2))
+        assert (refused.status_code, int(refused.headers["Retry-After"]) >= 1) == (429, True)
+        assert client.get("/v1/requests/r1/state").status_code == 200
+        assert client.post("/v1/requests", json=ask(engine, 2)).status_code == 202
+
+
+def test_forgetting_goes_on_after_an_error(tmp_path, caplog):
+    class Stubborn(Journal):
+        calls = 0
+
+        def forget(self, older_than_s):
+            self.calls += 1
+            if self.calls == 1:
+                raise sqlite3.OperationalError("database or disk is full")
+            return super().forget(older_than_s)
+
+    journal = Stubborn(tmp_path / "j.sqlite")
+    journal.accept(Ask(id="a", prompt="x", revision="r"))
+    journal.fail("a", "no")
+
+    async def forgetting():
+        task = asyncio.create_task(_forget(journal, 1e-9, every_s=0.01))
+        while journal.entry("a") is not None and not task.done():
+            await asyncio.sleep(0.01)
+        task.cancel()
+
+    asyncio.run(forgetting())
+    assert journal.entry("a") is None
+    assert "could not be deleted" in caplog.text
+
+
+def test_journals_of_other_versions(tmp_path):
+    path = tmp_path / "j.sqlite"
+    journal = Journal(path)
+    journal.accept(Ask(id="a", prompt="x", revision="r"))
+    journal.close()
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+        db.execute("ALTER TABLE requests DROP COLUMN attempts")  # as before versions were written down
+        db.execute("PRAGMA user_version = 0")
+    journal = Journal(path)
+    assert [one.id for one in journal.waiting()] == ["a"]
+    assert journal.attempts("a") == 0
+    journal.begin(["a"])
+    journal.begin(["a"])
+    assert journal.attempts("a") == 2
+    journal.close()
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 7")
+    with pytest.raises(RunError, match="version 7, this netdiffuse reads version 1"):
+        Journal(path)
 
 
 def test_a_journal_that_is_none(tmp_path):

@@ -7,7 +7,7 @@ from netdiffuse.common import InvalidValueError, UnknownNameError, UnsupportedEr
 from netdiffuse.common.seeding import generator
 from netdiffuse.denoising.codec import make_codec
 from netdiffuse.denoising.cost import Radio
-from netdiffuse.denoising.link import BinarySymmetric, Ideal, Link, Outage, Uncoded
+from netdiffuse.denoising.link import BinarySymmetric, Ideal, LdpcTable, Link, Outage, Uncoded
 
 LATENT = torch.randn(1, 4, 16, 16, generator=generator(0))
 RADIO = Radio(bandwidth_hz=1e6, power_w=0.5, gain=3e-9, noise_density_w_per_hz=5e-16)  # an SNR of 3: 2 Mbit/s
@@ -34,6 +34,16 @@ def test_time_and_energy() -> None:
     # symbols, where there are any, set the rate: 1 MHz times 4 bits
     assert Link("uint8", Uncoded(40.0, "16qam"), RADIO).rate_bps == pytest.approx(4e6)
     assert Link("uint8", Outage(40.0, 1.5), RADIO).rate_bps == pytest.approx(1.5e6)
+
+
+def test_the_header_is_coded_once() -> None:
+    """128 bits at a rate of 1/4 are 256 QPSK symbols, whatever code the blocks have; theirs are of one bit a symbol."""
+    link = Link("uint8", LdpcTable(40.0), RADIO, header_code_rate=0.25)
+    got = link.send(LATENT, generator(1))
+    assert got.transmissions == 8
+    symbols = 8 * 1056 / 1 + 16 * 8 / 0.25 / 2
+    assert got.delay_s == pytest.approx(symbols / 1e6)
+    assert got.energy_j == pytest.approx(0.5 * symbols / 1e6)
 
 
 def test_keeping_errors_delivers_the_bit_error_rate_of_the_channel() -> None:

@@ -100,7 +100,8 @@ def test_coding_beats_no_coding_over_the_same_link() -> None:
     assert plain.failed_blocks == plain.blocks
     assert decoded.failed_blocks == 0
     assert decoded.latent is not None
-    assert decoded.delay_s == pytest.approx(2 * plain.delay_s)
+    header_bits = 8 * 4 * 4 / 0.25  # four slices; they have a code of their own
+    assert decoded.delay_s * 1e6 - header_bits / 2 == pytest.approx(2 * (plain.delay_s * 1e6 - header_bits / 2))
 
 
 def test_a_block_that_is_not_decoded_is_found_by_its_crc() -> None:
@@ -155,20 +156,49 @@ def test_make_bler_writes_a_table_that_reads_and_repeats(tmp_path: Path, monkeyp
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
     table = BlerTable.read(tmp_path / "a.json")
     assert table.block_bits == 96
+    assert (table.iterations, table.most_blocks, table.enough_errors, table.step_db, table.seed) == (20, 16, 100, 2, 3)
+    assert [curve.coded_bits for curve in table.curves] == [192, 192]
+    assert "qpsk 0.500 (96 of 192 bits)" in str(table)
+    assert "20 iterations, up to 16 blocks or 100 failures every 2 dB, seed 3" in str(table)
     assert 0 <= LdpcTable(3.0, "qpsk", 0.5, table=table).block_error_rate(96) <= 1
     with pytest.raises(InvalidValueError, match=r"no qpsk of code rate 0\.75"):
         table.curve("qpsk", 0.75)
 
 
+def test_more_iterations_decode_more_blocks_and_the_table_knows_its_own() -> None:
+    hasty, patient = (_failed(Ldpc(0.9, iterations=n), 64, 1056) for n in (4, 40))
+    assert hasty > patient + 0.3
+    assert Ldpc(0.9).block_error_rate(1056) == LdpcTable(0.9).block_error_rate(1056)
+    with pytest.raises(
+        InvalidValueError, match="made with 20 iterations, this channel decodes with 4: take iterations=20"
+    ):
+        Ldpc(0.9, iterations=4).block_error_rate(1056)
+
+
+def test_the_table_that_ships_is_fine() -> None:
+    table = shipped_table()
+    assert (table.iterations, table.step_db) == (20, 0.25)
+    for curve in table.curves:
+        assert np.allclose(np.diff(curve.snr_db), 0.25)
+        for sent, wrong in zip(curve.blocks, curve.errors, strict=True):
+            assert wrong >= table.enough_errors or sent == table.most_blocks == 2000
+
+
 def test_refuses_broken_tables(tmp_path: Path) -> None:
-    curve = {"modulation": "qpsk", "code_rate": 0.5, "snr_db": [1, 2], "blocks": [9, 9], "errors": [9, 0]}
-    good = {"version": 1, "block_bits": 96, "curves": [curve]}
+    curve = {
+        "modulation": "qpsk", "code_rate": 0.5, "coded_bits": 192, "snr_db": [1, 2], "blocks": [9, 9], "errors": [9, 0]
+    }  # fmt: skip
+    options = {"iterations": 20, "most_blocks": 9, "enough_errors": 9, "step_db": 1, "seed": 0}
+    good = {"version": 2, "block_bits": 96, "curves": [curve], **options}
     path = tmp_path / "table.json"
     path.write_text(json.dumps(good))
     BlerTable.read(path)
     for broken, message in (
         ("{", "are no table"),
-        (json.dumps({**good, "version": 2}), "version 2"),
+        (json.dumps({**good, "version": 1}), "version 1.*make it anew with python -m"),
+        (json.dumps({name: value for name, value in good.items() if name != "iterations"}), "no 'iterations'"),
+        (json.dumps({**good, "most_blocks": 0}), "most_blocks must be positive"),
+        (json.dumps({**good, "curves": [{**curve, "coded_bits": "many"}]}), "'coded_bits' has the wrong type"),
         (json.dumps({**good, "curves": []}), "at least one curve"),
         (json.dumps({**good, "curves": [{**curve, "errors": [10, 0]}]}), "errors between 0 and blocks"),
         (json.dumps({**good, "curves": [{**curve, "snr_db": [2, 1]}]}), "rising snr_db"),

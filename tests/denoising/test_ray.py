@@ -5,12 +5,12 @@ import sys
 import pytest
 from fastapi.testclient import TestClient
 
-from netdiffuse.common import MissingExtraError
+from netdiffuse.common import MissingExtraError, RunError, UnsupportedError
 from netdiffuse.denoising.edge.allocator import ByMeaning
 from netdiffuse.denoising.edge.engine import LocalEngine, card_of
 from netdiffuse.denoising.edge.journal import Journal
 from netdiffuse.denoising.edge.messages import Ask
-from netdiffuse.denoising.edge.ray_engine import RayEngine, deal
+from netdiffuse.denoising.edge.ray_engine import Denoiser, RayEngine, deal
 from netdiffuse.denoising.edge.server import ServerSettings, make_server
 from netdiffuse.denoising.families import open_model
 from netdiffuse.denoising.planner import make_plan
@@ -33,6 +33,15 @@ def test_groups_are_dealt_out_whole():
     assert deal(plan, 1)[0] == (list(range(6)), plan)
 
 
+def test_a_replica_with_another_model_does_not_start(tmp_path):
+    stable_diffusion().save_pretrained(tmp_path)
+    card = card_of(open_model(tmp_path), STEPS, "dpm++")
+    assert Denoiser(str(tmp_path), "float32", card.model_dump_json()).card == card
+    other = card.model_copy(update={"revision": "0" * 16})
+    with pytest.raises(UnsupportedError, match="0000000000000000 on the server's: give every host the same files"):
+        Denoiser(str(tmp_path), "float32", other.model_dump_json())
+
+
 def test_two_nodes(tmp_path):
     from ray.cluster_utils import Cluster
 
@@ -53,6 +62,9 @@ def test_two_nodes(tmp_path):
             assert there.step == state.step
             assert (there.latents - state.latents).abs().max() <= 1e-5 * state.latents.abs().max()
         engine.close()
+        other = card.model_copy(update={"revision": "0" * 16})
+        with pytest.raises(RunError, match="the denoisers do not start"):
+            RayEngine(str(tmp_path / "model"), ByMeaning(bag_of_words, RULE), other, replicas=1)
     finally:
         import ray
 

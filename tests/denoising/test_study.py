@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from netdiffuse.common import DataFileError, InvalidValueError, UnsupportedError
+from netdiffuse.denoising.codec import make_codec
 from netdiffuse.denoising.quality import distance, to_tensor
 from netdiffuse.denoising.study import Pair, QualityTable, Study, make_judge, quality_table, run_study
+from netdiffuse.denoising.study.study import _sent
 
 from .serving import bag_of_words, tiny_model
 
@@ -47,11 +49,29 @@ def test_every_point_once(trials):
     assert len(points) == len(trials) == 3 * (1 + 2 * 2)
 
 
-def test_like_prompts_share_for_nothing(trials):
-    """A leader that says the same leads where the follower goes: over a perfect link, bit for bit."""
-    for shared in (0, 2, 4):
-        assert at(trials, PAIRS[0], shared, 0.0).mse == (0.0, 0.0)
-    assert min(at(trials, PAIRS[0], 2, 0.1).mse) > 0
+def test_like_prompts_share_for_nothing_but_the_codec(model, trials):
+    """A leader that says the same leads where the follower goes; what is left is the codec, at a rate of 0 too."""
+    codec = make_codec("uint8")
+    start = model.begin([0, 1], 5, scheduler="unipc")
+    conditioning = model.encode([PAIRS[0].follower])
+    alone = model.decode(model.advance(start, conditioning))
+    for shared in (2, 4):
+        state = model.advance(start, conditioning, shared)
+        sent = state.map(lambda tensor: codec.decode(codec.encode(tensor)).to(tensor))
+        expected = distance(model.decode(model.advance(sent, conditioning)), alone)["mse"]
+        assert at(trials, PAIRS[0], shared, 0.0).mse == pytest.approx(tuple(expected))
+        assert min(at(trials, PAIRS[0], shared, 0.1).mse) > max(expected) > 0
+    assert at(trials, PAIRS[0], 0, 0.0).mse == (0.0, 0.0)
+
+
+def test_every_pair_has_bit_errors_of_its_own(model):
+    """One leader, so one latent is sent: two followers must not meet the same noise."""
+    state = model.begin([0], 5)
+    pairs = [Pair("apple", "lemon"), Pair("apple", "a tree"), Pair("apple", "lemon")]
+    one, other, again = (_sent(state, pair, 0.1, "uint8").latents for pair in pairs)
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+    assert not torch.equal(one, _sent(state, pairs[0], 0.11, "uint8").latents)
 
 
 def test_sharing_nothing_is_being_alone(trials):

@@ -1,7 +1,6 @@
 """A user's device: has the edge server do the shared steps, does its own, and makes the picture whatever happens."""
 
 import json
-import math
 import random
 import time
 import uuid
@@ -14,14 +13,18 @@ from PIL.Image import Image
 from torch import Tensor
 
 from netdiffuse.common import NetdiffuseError, checks
-from netdiffuse.denoising.edge.messages import Ask, ModelCard, noise_seed
+from netdiffuse.common.http import retry_after_s
+from netdiffuse.denoising.edge.access import check_token
+from netdiffuse.denoising.edge.messages import Answer, Ask, ModelCard, noise_seed
 from netdiffuse.denoising.families import Family
 from netdiffuse.denoising.state import MOST_BYTES, ChainState, ChainStateError
 
 UNUSABLE = (NetdiffuseError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
 ENCODED = ("content-encoding", "content-length", "transfer-encoding")  # no longer true of a body that was read
+LEAST_WAIT_S = 0.05  # between two tries, whatever the server allows
 Progress = Callable[[str, int, int], None]
-"""Told what is being done ("own"), and how many steps of how many are done."""
+"""Told whose steps are being done, and how many of how many are: "shared", the server's, of all who ask at the same
+time; then "own", this device's."""
 
 
 class EdgeServerError(NetdiffuseError):
@@ -72,7 +75,7 @@ class EdgeDevice:
     Args:
         model: the same model as the server's.
         url: of the server, such as "http://127.0.0.1:8000"; None for a device that is always alone.
-        token: the server's bearer token.
+        token: the server's bearer token, visible ASCII.
         patience_s: how long the device waits for the server in all, before it goes on alone.
         tries: how often in a row it tries again after an error or a state that is damaged.
         backoff_s: seconds before the second try; doubled with each further one, and spread at random.
@@ -80,6 +83,9 @@ class EdgeDevice:
         codec: "fp16", "uint8" or "int4", to receive fewer bits; exact unless told.
         alone: the chain that it makes without the server, where not even the server's settings are known.
         transport: of the connection, for tests.
+
+    Raises:
+        InvalidValueError: a number outside its range, or a token that no header can carry.
     """
 
     def __init__(
@@ -104,6 +110,7 @@ class EdgeDevice:
             checks.integer("most_local_steps", most_local_steps)
         self.most_local_steps, self.codec = most_local_steps, codec
         self.alone = alone or Chain()
+        check_token(token)
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._client = None if url is None else httpx.Client(base_url=url, headers=headers, transport=transport)
         self._card: ModelCard | None = None
@@ -121,7 +128,7 @@ class EdgeDevice:
         began = time.perf_counter()
         received, reason, size = None, None, 0
         try:
-            received, size = self._from_server(call, prompt, request_id)
+            received, size = self._from_server(call, prompt, request_id, progress)
         except EdgeServerError as error:
             reason = str(error)
         waited = time.perf_counter() - began
@@ -171,7 +178,9 @@ class EdgeDevice:
         own = self.alone
         return self.model.begin([seed], own.steps, scheduler=own.scheduler, guidance_scale=own.guidance_scale)
 
-    def _from_server(self, call: "_Call", prompt: str, request_id: str) -> tuple[ChainState, int]:
+    def _from_server(
+        self, call: "_Call", prompt: str, request_id: str, progress: Progress | None
+    ) -> tuple[ChainState, int]:
         if self._client is None:
             raise EdgeServerError("there is no server")
         card = self._card or self._model_card(call)
@@ -193,7 +202,7 @@ class EdgeDevice:
         for failures in range(self.tries):
             self._send(call, "POST", "/v1/requests", json=ask.model_dump())
             try:
-                return self._collect(call, request_id)
+                return self._collect(call, request_id, progress)
             except ChainStateError as error:  # damaged on its way: the server still has it
                 call.pause(self.backoff_s, failures, str(error))
         raise EdgeServerError(f"{self.tries} chain states in a row were damaged")
@@ -205,10 +214,11 @@ class EdgeDevice:
         except ValueError as error:
             raise EdgeServerError(f"this is no edge server: {error}") from error
 
-    def _collect(self, call: "_Call", request_id: str) -> tuple[ChainState, int]:
+    def _collect(self, call: "_Call", request_id: str, progress: Progress | None) -> tuple[ChainState, int]:
         """Wait for the state. Raises ChainStateError where it is damaged, EdgeServerError where there will be none."""
+        patient = 20.0 if progress is None else 1.0  # who shows progress asks for it every second
         while True:
-            wait = min(20.0, call.left)
+            wait = min(patient, call.left)
             response = self._send(call, "GET", f"/v1/requests/{request_id}/state", params={"wait": f"{wait:.2f}"})
             if response.status_code == 200:
                 state = ChainState.from_bytes(response.content, MOST_BYTES)
@@ -216,7 +226,9 @@ class EdgeDevice:
                 if state.batch != 1:
                     raise ChainStateError(f"one chain was asked for, {state.batch} have come")
                 return state, len(response.content)
-            call.pause(0.05, 0, "the state is not ready")
+            if progress is not None and (done := _done(response)) is not None:
+                progress("shared", *done)
+            call.pause(LEAST_WAIT_S, 0, "the state is not ready")
 
     def _send(self, call: "_Call", method: str, path: str, **arguments: Any) -> httpx.Response:
         """Send, and try again where that may help: no answer, too much to do, a server that starts anew.
@@ -238,11 +250,15 @@ class EdgeDevice:
                 reason = f"the server says {response.status_code}: {_detail(response)}"
                 if response.status_code not in (429, 500, 502, 503, 504):
                     raise EdgeServerError(reason)
-                wait = _seconds(response.headers.get("Retry-After"))
+                wait = retry_after_s(response.headers.get("Retry-After"))
             failures += 1
             if failures >= self.tries and wait is None:
                 raise EdgeServerError(f"{reason}, {failures} times")
-            call.pause(self.backoff_s if wait is None else wait, 0 if wait is not None else failures - 1, reason)
+            call.pause(
+                self.backoff_s if wait is None else max(wait, LEAST_WAIT_S),
+                0 if wait is not None else failures - 1,
+                reason,
+            )
 
     def _receive(self, call: "_Call", method: str, path: str, arguments: dict[str, Any]) -> httpx.Response:
         """One answer, read piece by piece: neither one that trickles nor one without end outlasts patience."""
@@ -284,17 +300,17 @@ class _Call:
         time.sleep(wait)
 
 
+def _done(response: httpx.Response) -> tuple[int, int] | None:
+    """How many shared steps of how many are done, where an answer says so."""
+    try:
+        answer = Answer.model_validate_json(response.content)
+    except ValueError:  # a server that says nothing of it
+        return None
+    return None if answer.done is None or answer.of is None else (answer.done, answer.of)
+
+
 def _detail(response: httpx.Response) -> str:
     try:
         return str(response.json()["detail"])[:200]
     except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError):
         return response.reason_phrase
-
-
-def _seconds(header: str | None) -> float | None:
-    """What Retry-After says, where it says seconds."""
-    try:
-        seconds = math.nan if header is None else float(header)
-    except ValueError:
-        return None
-    return max(seconds, 0.05) if math.isfinite(seconds) else None

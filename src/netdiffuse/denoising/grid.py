@@ -24,6 +24,7 @@ class Split:
         trails: of each user, the states after 0, 1, .. T steps.
         pictures: the last ones.
         alone: what each user would have made alone, from the same noise.
+        evaluations_per_step: of the network, for one chain.
     """
 
     prompts: tuple[str, ...]
@@ -31,6 +32,7 @@ class Split:
     trails: tuple[tuple[ChainState, ...], ...]
     pictures: tuple[Image.Image, ...]
     alone: tuple[Image.Image, ...]
+    evaluations_per_step: int
 
 
 def split(
@@ -76,6 +78,7 @@ def split(
         tuple(tuple(trail) for trail in trails),
         tuple(picture for trail in trails for picture in model.decode(trail[-1])),
         tuple(picture for state in alone for picture in model.decode(state)),
+        conditioning.evaluations,
     )
 
 

@@ -13,6 +13,7 @@ import uvicorn
 
 from netdiffuse.common import NetdiffuseError, checks
 from netdiffuse.denoising.device import Chain, EdgeDevice, Outcome, Progress
+from netdiffuse.denoising.edge.access import check_open
 from netdiffuse.denoising.edge.allocator import ByMeaning
 from netdiffuse.denoising.edge.engine import LocalEngine
 from netdiffuse.denoising.edge.journal import Journal
@@ -35,7 +36,10 @@ class Gathering:
         window_s: how long it waits for others before it begins, in seconds.
         linger_s: how long, after it has its own picture, it lets others fetch their chains, in seconds.
         followers: others that it waits for at the end, at most `linger_s`; 0 to leave as soon as nobody waits.
-        token: that others must show.
+        token: that others must show; needed where `host` is open to other machines.
+
+    Raises:
+        InvalidValueError: a number outside its range, a host open to others without a token, or a token that is none.
     """
 
     host: str = "127.0.0.1"
@@ -50,6 +54,7 @@ class Gathering:
         checks.non_negative("window_s", self.window_s)
         checks.non_negative("linger_s", self.linger_s)
         checks.integer("followers", self.followers, minimum=0)
+        check_open(self.host, self.token)
 
 
 def lead(

@@ -16,6 +16,7 @@ from netdiffuse.denoising.default_model.captions import (
     held_out_pairs,
     held_out_scenes,
     parse,
+    training_captions,
     training_combinations,
 )
 
@@ -80,3 +81,9 @@ def test_held_out_captions_are_of_held_out_scenes_each_equally_often():
     assert captions == held_out_captions(150, seed=3) != held_out_captions(150, seed=4)
     with pytest.raises(InvalidValueError):
         held_out_captions(0)
+
+
+def test_training_captions_are_of_no_held_out_scene():
+    captions = training_captions(850, seed=3)
+    assert sorted(parse(caption) for caption in captions) == sorted(training_combinations() * 2)
+    assert captions == training_captions(850, seed=3) != training_captions(850, seed=4)

@@ -1,15 +1,19 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from netdiffuse.common import RunError
+from netdiffuse.denoising.default_model import load_classifier
+from netdiffuse.denoising.default_model.captions import held_out_pairs, held_out_scenes
 from netdiffuse.denoising.default_model.classifier import Classifier
 from netdiffuse.denoising.default_model.networks import Sizes, make_scheduler
-from netdiffuse.denoising.default_model.scenes import training_scenes
+from netdiffuse.denoising.default_model.scenes import draw, training_scenes
 from netdiffuse.denoising.default_model.training.__main__ import run
+from netdiffuse.denoising.default_model.training.guidance import best_scale, held_out_report
 from netdiffuse.denoising.default_model.training.loop import Recipe, Stopped, Training, Watch
 from netdiffuse.denoising.default_model.training.losses import ClassifierLoss, DenoiserLoss, sampled, worn
 from netdiffuse.denoising.default_model.training.pictures import Drawn, prompts_of, tokens
@@ -17,7 +21,7 @@ from netdiffuse.denoising.default_model.training.train import Settings, train
 from netdiffuse.denoising.families import open_model
 
 FEW = {name: Recipe(steps=3, batch=4, learning_rate=1e-3) for name in ("autoencoder", "classifier", "denoiser")}
-TINY = Settings(pictures=12, held_out=4, judged=4, judged_steps=2,
+TINY = Settings(pictures=12, held_out=4, judged=4, judged_steps=2, guidances=(1.5, 4.0), guidance_captions=3,
                 sizes=Sizes(autoencoder=(8, 8, 8, 8), unet=(16, 16), text=16, text_layers=1), **FEW)  # fmt: skip
 
 
@@ -37,6 +41,27 @@ def test_everything_is_there(trained):
         assert (folder / name).stat().st_size > 10_000
     assert json.loads((folder / "training.json").read_text())["scores"] == found["scores"]
     assert found["megabytes"] < 12
+    assert [row["guidance_scale"] for row in found["guidance"]] == [1.5, 4.0]
+    assert model.default_guidance == best_scale(found["guidance"])
+
+
+def test_the_best_scale():
+    rows = [(2.0, 90.0, 0.8), (3.0, 95.0, 0.7), (4.0, 95.0, 0.75), (5.0, 95.0, 0.75)]
+    assert best_scale([{"guidance_scale": s, "all": a, "probability": p} for s, a, p in rows]) == 4.0
+
+
+def test_held_out_captions_are_reported_apart():
+    """By a judge that is told what it sees: drawn pictures, and captions that are right or not."""
+    (name, colour), other = held_out_pairs()[0], held_out_scenes()
+    new_place = next(scene for scene in other if (scene.object, scene.colour) not in held_out_pairs())
+    strangers = [scene for scene in other if (scene.object, scene.colour) == (name, colour)]
+    drawn = [draw(scene, np.random.default_rng(n)) for n, scene in enumerate((strangers[0], new_place, new_place))]
+    captions = [strangers[1].caption, new_place.caption, new_place.caption]  # the first one's place is wrong
+    found = held_out_report(load_classifier(), drawn, captions)
+    assert (found["strangers"]["pictures"], found["strangers"]["all"], found["strangers"]["object"]) == (1, 0, 100)
+    assert (found["new_place"]["pictures"], found["new_place"]["all"]) == (2, 100)
+    assert found["worst"] == [{"scene": strangers[1].caption, "pictures": 1, "all": 0}]
+    assert held_out_report(load_classifier(), drawn[1:], captions[1:])["strangers"] is None
 
 
 class Impatient(Watch):

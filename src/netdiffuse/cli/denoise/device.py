@@ -1,12 +1,11 @@
 """`netdiffuse denoise device`."""
 
-import os
 from pathlib import Path
 from typing import Literal
 
 from netdiffuse.cli.arguments import AsJson, Count, Name
 from netdiffuse.cli.denoise.models import DEFAULT, opened
-from netdiffuse.cli.denoise.serve import TOKEN, check_open
+from netdiffuse.cli.denoise.serve import token_of
 
 
 def device(
@@ -61,9 +60,8 @@ def device(
     family = opened(model, dtype)
     from netdiffuse.denoising.device import Chain, EdgeDevice
 
-    token = token or os.environ.get(TOKEN) or None
+    token = token_of(token)
     if lead:
-        check_open(host, token)
         from netdiffuse.cli.output import console
         from netdiffuse.denoising.embeddings import default_encoder
         from netdiffuse.denoising.peer import Gathering

@@ -1,26 +1,19 @@
 """`netdiffuse denoise serve`."""
 
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
 from netdiffuse.cli.arguments import Name
 from netdiffuse.cli.denoise.models import DEFAULT, opened, source_of
 
-TOKEN = "NETDIFFUSE_TOKEN"
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
+def token_of(given: str | None) -> str | None:
+    """The token that was given, else that of the environment, where it is not empty."""
+    from netdiffuse.denoising.edge.access import TOKEN_VARIABLE
 
-def check_open(host: str, token: str | None) -> None:
-    """Refuse to listen beyond this machine without a token.
-
-    Raises:
-        InvalidValueError: the host is open to others.
-    """
-    from netdiffuse.common import InvalidValueError
-
-    if host not in LOOPBACK and token is None:
-        raise InvalidValueError(f"--host {host} is open to others: give a --token, or set {TOKEN}")
+    return given if given is not None else os.environ.get(TOKEN_VARIABLE) or None
 
 
 def serve(
@@ -33,6 +26,7 @@ def serve(
     most_shared: float = 0.5,
     token: Name = None,
     journal: Path = Path("runs/edge/journal.sqlite"),
+    journal_mb: int = 1024,
     engine: Literal["local", "ray"] = "local",
     replicas: int = 2,
     ray_address: Name = None,
@@ -53,6 +47,8 @@ def serve(
         token: that devices must show; the environment variable NETDIFFUSE_TOKEN unless told, which no list of processes
             shows.
         journal: file for the journal.
+        journal_mb: megabytes of chain states in it, beyond which those that devices have fetched go first, and then new
+            requests are sent away.
         engine: where shared steps run: in this process, or on denoisers of Ray Serve, on more than one machine.
         replicas: denoisers of Ray Serve.
         ray_address: of a running Ray cluster, or auto to find it; one on this machine is started unless told.
@@ -60,10 +56,12 @@ def serve(
     """
     from netdiffuse.cli.output import console
     from netdiffuse.common import checks
+    from netdiffuse.denoising.edge.access import check_open
 
-    token = token or os.environ.get(TOKEN) or None
+    token = token_of(token)
     checks.integer("port", port, minimum=0, maximum=65535)
     checks.integer("steps", steps)
+    checks.integer("journal_mb", journal_mb)
     check_open(host, token)
     family = opened(model, dtype)
     import uvicorn
@@ -89,6 +87,7 @@ def serve(
         f"{family.name} {family.revision}, {steps} steps, at http://{host}:{port}, journal {journal}; Ctrl-C ends it",
         soft_wrap=True,
     )
-    app = make_server(made, Journal(journal), settings)
-    uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=60)
+    with closing(made):
+        app = make_server(made, Journal(journal, journal_mb * 10**6), settings)
+        uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=60)
     return 0

@@ -46,9 +46,10 @@ def split(
     if shared is not None:
         checks.integer("shared", shared, minimum=0, maximum=steps)
     family = opened(model, dtype)
-    from netdiffuse.denoising import grid
+    from netdiffuse.denoising import cost, grid
     from netdiffuse.denoising.planner import fixed_plan, make_plan
     from netdiffuse.denoising.quality import distance
+    from netdiffuse.denoising.saving import saving
 
     if shared is None:
         from netdiffuse.denoising.embeddings import default_encoder
@@ -60,12 +61,22 @@ def split(
         found = grid.split(family, prompts, plan, seed=seed, scheduler=scheduler, guidance_scale=guidance)
         sheet = grid.draw(family, found)
     far = distance(found.pictures, found.alone)
+    handed_over = [trail[k] for trail, k in zip(found.trails, plan.shared_steps, strict=True)]
+    spared = saving(
+        plan,
+        cost.SERVER,
+        cost.device(),
+        cost.Radio(),
+        [8 * len(state.to_bytes()) for state in handed_over],
+        found.evaluations_per_step,
+    )
     summary = {
         "model": {"family": family.name, "revision": family.revision},
         "steps": steps,
         "saved_percent": 100 * plan.saved,
         "server_steps": plan.server_steps,
         "device_steps": plan.device_steps,
+        "cost": spared.summary(),
         "users": [
             {"prompt": prompt, "shared_steps": k}
             | {name: values[user] if isfinite(values[user]) else None for name, values in far.items()}
@@ -90,6 +101,14 @@ def split(
     print(
         f"{plan.server_steps} shared and {plan.device_steps} own steps instead of {plan.users * steps}: "
         f"{100 * plan.saved:.1f}% saved; distances are to what each user makes alone from the same noise"
+    )
+    shared_cost, alone_cost = spared.shared, spared.alone
+    print(
+        f"in the cost model, against devices alone: {alone_cost.total.evaluations} evaluations become "
+        f"{shared_cost.total.evaluations} ({shared_cost.server.evaluations} on the server), "
+        f"{alone_cost.total.energy_j:.3f} J become {shared_cost.total.energy_j:.3f} J "
+        f"({shared_cost.server.energy_j:.3f} J on the server), {alone_cost.mean_picture_s:.3f} s to a picture become "
+        f"{shared_cost.mean_picture_s:.3f} s"
     )
     print(f"pictures {folder}")
     return 0

@@ -176,9 +176,17 @@ def held_out_captions(n: int, seed: int = 0) -> list[str]:
         n: how many.
         seed: of the wordings and the order.
     """
+    return _captions(held_out_scenes(), n, seed)
+
+
+def training_captions(n: int, seed: int = 0) -> list[str]:
+    """Captions of scenes that are drawn for training; arguments as `held_out_captions`."""
+    return _captions(training_combinations(), n, seed)
+
+
+def _captions(scenes: Sequence[Scene], n: int, seed: int) -> list[str]:
     checks.integer("n", n)
     generator = np.random.default_rng(checks.seed("seed", seed))
-    scenes = held_out_scenes()
     order = np.concatenate([generator.permutation(len(scenes)) for _ in range(-(-n // len(scenes)))])[:n]
     return [scenes[i].words(generator) for i in order]
 

@@ -10,7 +10,6 @@ from netdiffuse.denoising.default_model.canvas import SIZE
 from netdiffuse.denoising.default_model.tokenizer import END, LENGTH, PAD, START, VOCABULARY, make_tokenizer
 
 LATENT = 8  # height and width of a latent
-GUIDANCE = 3.0  # the scale of classifier-free guidance at which it is most faithful
 _HEADS = 4  # of every attention
 
 

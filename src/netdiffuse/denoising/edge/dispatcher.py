@@ -12,6 +12,7 @@ from netdiffuse.denoising.edge.messages import Ask
 from netdiffuse.denoising.edge.metrics import Metrics
 
 LOG = logging.getLogger(__name__)
+MOST_ATTEMPTS = 3  # a request in whose run the server died so often is given up
 
 
 class Dispatcher:
@@ -32,6 +33,7 @@ class Dispatcher:
         self.window_s, self.most = window_s, most
         self._arrived = asyncio.Event()
         self._listeners: dict[str, set[asyncio.Queue[dict[str, Any]]]] = {}
+        self._done: dict[str, tuple[int, int]] = {}  # of requests under way: steps of their window
         self._task: asyncio.Task[None] | None = None
         self._draining = False
 
@@ -57,7 +59,10 @@ class Dispatcher:
             await self._task
 
     def listen(self, request_id: str) -> asyncio.Queue[dict[str, Any]]:
-        """A queue of what happens to a request: `{"done": 3, "of": 12}`, and at last `{"status": "ready"}`."""
+        """A queue of what happens to a request: `{"done": 3, "of": 12}`, and at last `{"status": "ready"}`.
+
+        The steps are those of its window, of all requests in it.
+        """
         queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._listeners.setdefault(request_id, set()).add(queue)
         return queue
@@ -68,6 +73,10 @@ class Dispatcher:
         listeners.discard(queue)
         if not listeners:
             self._listeners.pop(request_id, None)
+
+    def done(self, request_id: str) -> tuple[int, int] | None:
+        """How many steps of how many the window of a request has done; None where it is not under way."""
+        return self._done.get(request_id)
 
     def _tell(self, request_ids: Sequence[str], event: dict[str, Any]) -> None:
         for request_id in request_ids:
@@ -87,10 +96,28 @@ class Dispatcher:
                 return
 
     async def _window(self, asks: list[Ask]) -> None:
-        """Run one window; a request that cannot be run fails, and no other does."""
+        """Run one window. Requests that a server died with before are run apart: one of them may have been why."""
+        began = time.perf_counter()
+        tried = [await asyncio.to_thread(self.journal.attempts, ask.id) for ask in asks]
+        if fresh := [ask for ask, times in zip(asks, tried, strict=True) if times == 0]:
+            await self._attempt(fresh)
+        for ask, times in zip(asks, tried, strict=True):
+            if times >= MOST_ATTEMPTS:
+                await self._fail(ask, f"the server died {times} times while it ran this request")
+            elif times > 0:
+                await self._attempt([ask])
+        self.metrics.windows.observe(time.perf_counter() - began)
+        self.metrics.window_size.observe(len(asks))
+
+    async def _fail(self, ask: Ask, reason: str) -> None:
+        await asyncio.to_thread(self.journal.fail, ask.id, reason)
+        self._tell([ask.id], {"status": "failed"})
+        self.metrics.failed.inc()
+
+    async def _attempt(self, asks: list[Ask]) -> None:
+        """Run requests together; one that cannot be run fails, and no other does."""
         loop = asyncio.get_running_loop()
         ids = [ask.id for ask in asks]
-        began = time.perf_counter()
         delivered: set[str] = set()
 
         def deliver(request_id: str, state: bytes, step: int) -> None:
@@ -100,8 +127,14 @@ class Dispatcher:
 
         def progress(done: int, total: int) -> None:
             self.metrics.server_steps.inc()
-            loop.call_soon_threadsafe(self._tell, ids, {"done": done, "of": total})
+            loop.call_soon_threadsafe(advance, done, total)
 
+        def advance(done: int, total: int) -> None:
+            left = [request_id for request_id in ids if request_id not in delivered]
+            self._done |= dict.fromkeys(left, (done, total))
+            self._tell(left, {"done": done, "of": total})
+
+        await asyncio.to_thread(self.journal.begin, ids)
         try:
             await asyncio.to_thread(self.engine.run, asks, deliver, progress)
         except Exception as error:  # whatever it is, it must not end the server
@@ -109,12 +142,11 @@ class Dispatcher:
             left = [ask for ask in asks if ask.id not in delivered]
             if len(asks) > 1:  # one of them may be at fault: each on its own
                 for ask in left:
-                    await self._window([ask])
+                    await self._attempt([ask])
             else:
                 for ask in left:
-                    await asyncio.to_thread(self.journal.fail, ask.id, str(error) or type(error).__name__)
-                    self._tell([ask.id], {"status": "failed"})
-                    self.metrics.failed.inc()
+                    await self._fail(ask, str(error) or type(error).__name__)
+        finally:
+            for request_id in ids:
+                self._done.pop(request_id, None)
         self.metrics.ready.inc(len(delivered))
-        self.metrics.windows.observe(time.perf_counter() - began)
-        self.metrics.window_size.observe(len(asks))

@@ -31,6 +31,9 @@ class Engine(Protocol):
             progress: told how many steps of how many are done.
         """
 
+    def close(self) -> None:
+        """Free what it holds on other hosts; it runs nothing afterwards."""
+
 
 @dataclass(frozen=True)
 class LocalEngine:
@@ -83,6 +86,9 @@ class LocalEngine:
             deliver=hand,
             watch=count,
         )
+
+    def close(self) -> None:
+        """Nothing: it holds nothing on other hosts."""
 
 
 def card_of(model: Family, steps: int, scheduler: str | None = None, guidance_scale: float | None = None) -> ModelCard:

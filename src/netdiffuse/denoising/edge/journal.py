@@ -4,13 +4,15 @@ import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from netdiffuse.common import RunError
+from netdiffuse.common import RunError, checks
 from netdiffuse.denoising.edge.messages import Ask, Status
 
+VERSION = 1  # of the schema, in the file as its user_version; 0 is a file from before it was written down
+MOST_BYTES = 2**30
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS requests (
     id TEXT PRIMARY KEY,
@@ -21,7 +23,8 @@ CREATE TABLE IF NOT EXISTS requests (
     error TEXT,
     accepted REAL NOT NULL,
     ready REAL,
-    collected REAL
+    collected REAL,
+    attempts INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS by_status ON requests (status, accepted);
 """
@@ -29,6 +32,10 @@ CREATE INDEX IF NOT EXISTS by_status ON requests (status, accepted);
 
 class ConflictError(RunError):
     """An id that was used before, for another request."""
+
+
+class FullError(RunError):
+    """A journal that takes no further request for now."""
 
 
 @dataclass(frozen=True)
@@ -48,24 +55,39 @@ class Journal:
 
     Args:
         path: of the file; its folder is made.
+        most_bytes: of the states in it. Beyond, states that devices have fetched go first, the oldest before others; as
+            long as that is not enough, no request is accepted. What was accepted before may still go over it.
 
     Raises:
-        RunError: the file is no journal.
+        RunError: the file is no journal, or one of a later netdiffuse.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path, most_bytes: int = MOST_BYTES) -> None:
+        self.path, self.most_bytes = Path(path), checks.integer("most_bytes", most_bytes)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         try:
             self._db = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")  # what was accepted outlives a power cut
-            self._db.executescript(SCHEMA)
+            version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
+            if version <= VERSION:
+                self._db.executescript(SCHEMA)
+                columns = [row[1] for row in self._db.execute("PRAGMA table_info(requests)")]
+                if "attempts" not in columns:
+                    self._db.execute("ALTER TABLE requests ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0")
+                self._db.execute(f"PRAGMA user_version = {VERSION}")
+                self._bytes = self._weigh()
         except sqlite3.DatabaseError as error:
             raise RunError(
                 f"{self.path} is no journal of an edge server ({error}): choose another --journal"
             ) from error
+        if version > VERSION:
+            self._db.close()
+            raise RunError(
+                f"{self.path} is a journal of version {version}, this netdiffuse reads version {VERSION}: "
+                "choose another --journal, or the netdiffuse that wrote it"
+            )
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -78,11 +100,16 @@ class Journal:
                 raise
             self._db.execute("COMMIT")
 
-    def accept(self, ask: Ask) -> bool:
+    def accept(self, ask: Ask, most_waiting: int | None = None) -> bool:
         """Write a request down; False where it stands there already.
+
+        Args:
+            ask: the request.
+            most_waiting: requests that may wait, this one included; no limit unless told.
 
         Raises:
             ConflictError: its id stands there with another request.
+            FullError: so many wait already, or states that are not fetched yet fill the journal.
         """
         with self._transaction() as db:
             row = db.execute("SELECT ask FROM requests WHERE id = ?", (ask.id,)).fetchone()
@@ -90,6 +117,10 @@ class Journal:
                 if Ask.model_validate_json(row[0]) != ask:
                     raise ConflictError(f"the id '{ask.id}' was used for another request: choose a new one")
                 return False
+            if most_waiting is not None and _waiting(db) >= most_waiting:
+                raise FullError(f"{most_waiting} requests are waiting already")
+            if not self._room(db):
+                raise FullError(f"states that devices have not fetched yet fill the journal ({self._bytes} bytes)")
             db.execute(
                 "INSERT INTO requests (id, ask, status, accepted) VALUES (?, ?, 'accepted', ?)",
                 (ask.id, ask.model_dump_json(), time.time()),
@@ -103,6 +134,8 @@ class Journal:
                 "UPDATE requests SET status = 'ready', state = ?, shared_steps = ?, ready = ? WHERE id = ?",
                 (state, shared_steps, time.time(), request_id),
             )
+            self._bytes += len(state)
+            self._room(db)
 
     def fail(self, request_id: str, error: str) -> None:
         """Write down that a request cannot be served."""
@@ -111,6 +144,17 @@ class Journal:
                 "UPDATE requests SET status = 'failed', error = ?, ready = ? WHERE id = ?",
                 (error, time.time(), request_id),
             )
+
+    def begin(self, request_ids: Sequence[str]) -> None:
+        """Write down that requests are about to be run, so that it is known after a server has died of one."""
+        with self._transaction() as db:
+            db.executemany("UPDATE requests SET attempts = attempts + 1 WHERE id = ?", [(one,) for one in request_ids])
+
+    def attempts(self, request_id: str) -> int:
+        """How often a request was begun."""
+        with self._lock:
+            row = self._db.execute("SELECT attempts FROM requests WHERE id = ?", (request_id,)).fetchone()
+        return 0 if row is None else int(row[0])
 
     def waiting(self) -> list[Ask]:
         """Requests that are accepted and neither ready nor failed, the oldest first."""
@@ -121,7 +165,7 @@ class Journal:
     def count(self) -> int:
         """How many are waiting."""
         with self._lock:
-            return int(self._db.execute("SELECT COUNT(*) FROM requests WHERE status = 'accepted'").fetchone()[0])
+            return _waiting(self._db)
 
     def entry(self, request_id: str) -> Entry | None:
         """A request, or None where there is none of this id."""
@@ -157,9 +201,31 @@ class Journal:
             gone = db.execute(
                 "DELETE FROM requests WHERE status != 'accepted' AND ready < ?", (time.time() - older_than_s,)
             )
+            self._bytes = self._weigh()
             return gone.rowcount
+
+    def _weigh(self) -> int:
+        """Bytes of all states."""
+        return int(self._db.execute("SELECT COALESCE(SUM(LENGTH(state)), 0) FROM requests").fetchone()[0])
+
+    def _room(self, db: sqlite3.Connection) -> bool:
+        """Whether there is room for a state, after what fetched states had to go, the first fetched first."""
+        if self._bytes < self.most_bytes:
+            return True
+        self._bytes = self._weigh()
+        fetched = "SELECT id, LENGTH(state) FROM requests WHERE collected IS NOT NULL ORDER BY collected"
+        for request_id, weight in db.execute(fetched).fetchall():
+            if self._bytes < self.most_bytes:
+                break
+            db.execute("DELETE FROM requests WHERE id = ?", (request_id,))
+            self._bytes -= weight
+        return self._bytes < self.most_bytes
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
             self._db.close()
+
+
+def _waiting(db: sqlite3.Connection) -> int:
+    return int(db.execute("SELECT COUNT(*) FROM requests WHERE status = 'accepted'").fetchone()[0])

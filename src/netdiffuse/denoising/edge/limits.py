@@ -40,6 +40,11 @@ class RateLimit:
         return max(missing, 0.0) / self.rate
 
 
+def client_of(connection: HTTPConnection) -> str:
+    """The address that a connection comes from."""
+    return connection.client.host if connection.client else ""
+
+
 def allowed(connection: HTTPConnection, token: str | None) -> bool:
     """Whether a connection shows the bearer token; compared in constant time."""
     if token is None:

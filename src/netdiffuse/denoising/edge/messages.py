@@ -46,6 +46,7 @@ class Answer(BaseModel):
         shared_steps: k, once it is ready.
         waiting: requests that are not ready yet, this one included.
         error: why it failed.
+        done, of: while its window runs, how many of the window's steps are done, and how many there are.
     """
 
     id: str
@@ -53,6 +54,8 @@ class Answer(BaseModel):
     shared_steps: int | None = None
     waiting: int = 0
     error: str | None = None
+    done: int | None = None
+    of: int | None = None
 
 
 class ModelCard(BaseModel):

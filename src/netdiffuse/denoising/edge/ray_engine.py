@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from netdiffuse.common import MissingExtraError, checks
+from netdiffuse.common import MissingExtraError, RunError, UnsupportedError, checks
 from netdiffuse.denoising.edge.allocator import Allocator
 from netdiffuse.denoising.edge.engine import Deliver, LocalEngine
 from netdiffuse.denoising.edge.messages import Ask, ModelCard
@@ -31,6 +31,9 @@ class Denoiser:
         source: of the model, which each host must reach.
         dtype: of the model.
         card: as JSON.
+
+    Raises:
+        UnsupportedError: the model that this host opens is another than the card's.
     """
 
     def __init__(self, source: str, dtype: str, card: str) -> None:
@@ -41,6 +44,11 @@ class Denoiser:
         torch.set_num_threads(1)  # a replica is a core; more replicas for more
         self.card = ModelCard.model_validate_json(card)
         self.model = open_model(source, dtype=dtype)
+        if self.model.revision != self.card.revision:
+            raise UnsupportedError(
+                f"the model '{source}' has revision {self.model.revision} on this host, {self.card.revision} on the "
+                "server's: give every host the same files"
+            )
 
     def run(self, asks: list[str], plan: Plan) -> list[tuple[str, bytes, int]]:
         """States of these requests by this plan: id, bytes and step."""
@@ -64,6 +72,7 @@ class RayEngine:
 
     Raises:
         MissingExtraError: Ray is not installed.
+        RunError: the denoisers do not start, for one because a host has another model.
     """
 
     def __init__(
@@ -88,9 +97,12 @@ class RayEngine:
         deployment = deployment.options(
             num_replicas=replicas, ray_actor_options={"num_cpus": 1}, max_ongoing_requests=1
         )
-        self.handle: Any = serve.run(
-            deployment.bind(source, dtype, card.model_dump_json()), name=NAME, route_prefix=None
-        )
+        bound = deployment.bind(source, dtype, card.model_dump_json())
+        try:
+            self.handle: Any = serve.run(bound, name=NAME, route_prefix=None)
+        except RuntimeError as error:
+            self.close()
+            raise RunError(f"the denoisers do not start: {error}") from error
 
     def run(self, asks: Sequence[Ask], deliver: Deliver, progress: Callable[[int, int], None]) -> None:
         """Run what is shared, the groups of a window on several replicas at once."""

@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import logging
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response, WebSocket
 from fastapi.exceptions import RequestValidationError
@@ -12,13 +15,15 @@ from fastapi.responses import JSONResponse
 from starlette.websockets import WebSocketDisconnect
 
 from netdiffuse.common import checks
+from netdiffuse.denoising.edge.access import check_token
 from netdiffuse.denoising.edge.dispatcher import Dispatcher
 from netdiffuse.denoising.edge.engine import Engine
-from netdiffuse.denoising.edge.journal import ConflictError, Journal
-from netdiffuse.denoising.edge.limits import BodyLimit, RateLimit, allowed, retry_after
+from netdiffuse.denoising.edge.journal import ConflictError, FullError, Journal
+from netdiffuse.denoising.edge.limits import BodyLimit, RateLimit, allowed, client_of, retry_after
 from netdiffuse.denoising.edge.messages import Answer, Ask, ModelCard
 from netdiffuse.denoising.edge.metrics import Metrics
 
+LOG = logging.getLogger(__name__)
 FORGET_EVERY_S = 60.0
 
 
@@ -32,9 +37,15 @@ class ServerSettings:
         most_waiting: requests that may wait; beyond, devices are sent away with 429 and told when to come again.
         rate: requests a second a client may send, in the long run; 0 for no limit.
         burst: requests that a client may send at once.
+        call_rate: calls of any kind a second a client may make, questions and events included, strangers' too; 0 for
+            no limit. Only /healthz has none.
+        call_burst: calls that a client may make at once.
         most_body_bytes: of a request.
         keep_s: how long a state is kept for its device, in seconds.
-        token: that devices have to show; None for none.
+        token: that devices have to show, visible ASCII; None for none.
+
+    Raises:
+        InvalidValueError: a number outside its range, or a token that is none.
     """
 
     window_s: float = 0.2
@@ -42,6 +53,8 @@ class ServerSettings:
     most_waiting: int = 1000
     rate: float = 20.0
     burst: int = 40
+    call_rate: float = 100.0
+    call_burst: int = 400
     most_body_bytes: int = 16_384
     keep_s: float = 3600.0
     token: str | None = None
@@ -49,9 +62,11 @@ class ServerSettings:
     def __post_init__(self) -> None:
         checks.non_negative("window_s", self.window_s)
         checks.non_negative("rate", self.rate)
+        checks.non_negative("call_rate", self.call_rate)
         checks.positive("keep_s", self.keep_s)
-        for name in ("most_in_window", "most_waiting", "burst", "most_body_bytes"):
+        for name in ("most_in_window", "most_waiting", "burst", "call_burst", "most_body_bytes"):
             checks.integer(name, getattr(self, name))
+        check_token(self.token)
 
 
 def make_server(engine: Engine, journal: Journal, settings: ServerSettings | None = None) -> FastAPI:
@@ -64,6 +79,7 @@ def make_server(engine: Engine, journal: Journal, settings: ServerSettings | Non
     """
     own = settings or ServerSettings()
     metrics, limit = Metrics(), RateLimit(own.rate, own.burst)
+    calls = RateLimit(own.call_rate, own.call_burst)
     draining = False
 
     @contextlib.asynccontextmanager
@@ -79,11 +95,16 @@ def make_server(engine: Engine, journal: Journal, settings: ServerSettings | Non
         await dispatcher.drain()  # what was accepted is finished, and kept in the journal
         journal.close()
 
-    app = FastAPI(title="netdiffuse edge server", lifespan=lifespan)
+    # Its description is for those who show the token; the pages that would show it load scripts from elsewhere.
+    app = FastAPI(title="netdiffuse edge server", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
     app.add_middleware(BodyLimit, most_bytes=own.most_body_bytes)
     app.state.metrics = metrics
 
     def known(request: Request) -> None:
+        seconds = calls.wait(client_of(request))
+        if seconds > 0:
+            metrics.refused.labels("rate").inc()
+            raise HTTPException(429, f"more than {own.call_rate:g} calls a second", retry_after(seconds))
         if not allowed(request, own.token):
             metrics.refused.labels("token").inc()
             raise HTTPException(
@@ -94,12 +115,16 @@ def make_server(engine: Engine, journal: Journal, settings: ServerSettings | Non
         entry = journal.entry(request_id)
         if entry is None:
             raise HTTPException(404, f"there is no request '{request_id}': ask anew")
+        running = app.state.dispatcher.done(request_id) if entry.status == "accepted" else None
+        done, of = running or (None, None)
         return Answer(
             id=request_id,
             status=entry.status,
             shared_steps=entry.shared_steps,
             waiting=journal.count() if entry.status == "accepted" else 0,
             error=entry.error,
+            done=done,
+            of=of,
         )
 
     @app.exception_handler(RequestValidationError)
@@ -121,6 +146,11 @@ def make_server(engine: Engine, journal: Journal, settings: ServerSettings | Non
         metrics.waiting.set(journal.count())
         return Response(metrics.text(), media_type="text/plain; version=0.0.4")
 
+    @app.get("/openapi.json", dependencies=[Depends(known)], include_in_schema=False)
+    def description() -> JSONResponse:
+        """What may be asked, in OpenAPI's format."""
+        return JSONResponse(app.openapi())
+
     @app.get("/v1/model", dependencies=[Depends(known)])
     def model() -> ModelCard:
         """What devices need to know."""
@@ -131,7 +161,7 @@ def make_server(engine: Engine, journal: Journal, settings: ServerSettings | Non
         """Accept a request; the same id again is the same request."""
         if draining or not request.app.state.dispatcher.running:
             raise HTTPException(503, "the server is shutting down", retry_after(5))
-        seconds = limit.wait(request.client.host if request.client else "")
+        seconds = limit.wait(client_of(request))
         if seconds > 0:
             metrics.refused.labels("rate").inc()
             raise HTTPException(429, f"more than {own.rate:g} requests a second", retry_after(seconds))
@@ -140,11 +170,11 @@ def make_server(engine: Engine, journal: Journal, settings: ServerSettings | Non
             raise HTTPException(
                 409, f"the server's model has revision {engine.card.revision}, the device's {body.revision}"
             )
-        if journal.entry(body.id) is None and journal.count() >= own.most_waiting:
-            metrics.refused.labels("full").inc()
-            raise HTTPException(429, f"{own.most_waiting} requests are waiting already", retry_after(2))
         try:
-            new = journal.accept(body)
+            new = journal.accept(body, own.most_waiting)
+        except FullError as error:
+            metrics.refused.labels("full").inc()
+            raise HTTPException(429, str(error), retry_after(2)) from error
         except ConflictError as error:
             metrics.refused.labels("conflict").inc()
             raise HTTPException(409, str(error)) from error
@@ -167,7 +197,7 @@ def make_server(engine: Engine, journal: Journal, settings: ServerSettings | Non
             raise HTTPException(410, f"the request failed: {answer.error}")
         data = await asyncio.to_thread(journal.collect, request_id) if answer.status == "ready" else None
         if data is None:
-            return Response(status_code=202, headers=retry_after(1))
+            return JSONResponse(answer.model_dump(), status_code=202, headers=retry_after(1))
         metrics.collected.inc()
         metrics.bytes.inc(len(data))
         return Response(
@@ -177,16 +207,25 @@ def make_server(engine: Engine, journal: Journal, settings: ServerSettings | Non
     @app.websocket("/v1/requests/{request_id}/events")
     async def events(socket: WebSocket, request_id: str) -> None:
         """Progress as JSON, then the chain state as bytes."""
+        if calls.wait(client_of(socket)) > 0:
+            metrics.refused.labels("rate").inc()
+            await socket.close(4429, f"more than {own.call_rate:g} calls a second")
+            return
         if not allowed(socket, own.token):
             await socket.close(4401, "show the server's token")
             return
         await socket.accept()
         dispatcher: Dispatcher = socket.app.state.dispatcher
         queue = dispatcher.listen(request_id)
+        gone = asyncio.create_task(_left(socket))
         try:
             answer = entry_of(request_id)
+            if answer.done is not None:
+                await socket.send_json({"done": answer.done, "of": answer.of})
             while answer.status == "accepted":
-                event = await queue.get()
+                event = await _unless(gone, queue)
+                if event is None:
+                    return  # its state waits in the journal
                 await socket.send_json(event)
                 if "status" in event:
                     answer = entry_of(request_id)
@@ -203,6 +242,7 @@ def make_server(engine: Engine, journal: Journal, settings: ServerSettings | Non
         except WebSocketDisconnect:
             pass  # the device has gone; its state waits in the journal
         finally:
+            gone.cancel()
             dispatcher.leave(request_id, queue)
 
     return app
@@ -226,8 +266,27 @@ async def _settled(dispatcher: Dispatcher, look: Callable[[str], Answer], reques
         dispatcher.leave(request_id, queue)
 
 
-async def _forget(journal: Journal, keep_s: float) -> None:
-    """Now and then, delete what no device will ask for any more."""
+async def _left(socket: WebSocket) -> None:
+    """Return when the client has left; what it says is not heard."""
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass
+
+
+async def _unless(gone: "asyncio.Task[None]", queue: "asyncio.Queue[dict[str, Any]]") -> dict[str, Any] | None:
+    """The next event, or None where `gone` is done before there is one."""
+    event = asyncio.create_task(queue.get())
+    await asyncio.wait((event, gone), return_when=asyncio.FIRST_COMPLETED)
+    if event.done():
+        return event.result()
+    event.cancel()
+    return None
+
+
+async def _forget(journal: Journal, keep_s: float, every_s: float = FORGET_EVERY_S) -> None:
+    """Now and then, delete what no device will ask for any more; a disk that is full now may not be the next time."""
     while True:
-        await asyncio.to_thread(journal.forget, keep_s)
-        await asyncio.sleep(FORGET_EVERY_S)
+        try:
+            await asyncio.to_thread(journal.forget, keep_s)
+        except sqlite3.Error:
+            LOG.exception("what is old could not be deleted from the journal %s", journal.path)
+        await asyncio.sleep(every_s)

@@ -55,6 +55,11 @@ class Conditioning:
     def __len__(self) -> int:
         return len(next(iter(self.tensors.values())))
 
+    @property
+    def evaluations(self) -> int:
+        """Evaluations of the network that a step of one chain takes: 2 with classifier-free guidance, else 1."""
+        return 2 if "negative" in self.tensors else 1
+
     def select(self, rows: Sequence[int]) -> "Conditioning":
         """Some of the prompts, in this order; one may be taken several times."""
         index = torch.as_tensor(list(rows))

@@ -12,16 +12,27 @@ from typing import Any
 
 import numpy as np
 
-from netdiffuse.common import InvalidValueError
+from netdiffuse.common import InvalidValueError, checks
 from netdiffuse.common.files import check_entries
 from netdiffuse.denoising.link.modulation import Array
 
-VERSION = 1
+VERSION = 2
 TABLE = "bler_table.json"
 FLOOR = 1e-6  # extrapolation ends here: nothing was measured that far down
+_TABLE: dict[str, type | tuple[type, ...]] = {
+    "version": int,
+    "iterations": int,
+    "most_blocks": int,
+    "enough_errors": int,
+    "step_db": (int, float),
+    "seed": int,
+    "block_bits": int,
+    "curves": list,
+}
 _CURVE: dict[str, type | tuple[type, ...]] = {
     "modulation": str,
     "code_rate": (int, float),
+    "coded_bits": int,
     "snr_db": list,
     "blocks": list,
     "errors": list,
@@ -35,6 +46,7 @@ class Curve:
     Attributes:
         modulation: "qpsk" or "16qam".
         code_rate: bits of a block over coded bits.
+        coded_bits: length of a code word.
         snr_db: Es/N0 in dB, rising.
         blocks: blocks that were sent at each SNR.
         errors: blocks that were not decoded.
@@ -42,6 +54,7 @@ class Curve:
 
     modulation: str
     code_rate: float
+    coded_bits: int
     snr_db: tuple[float, ...]
     blocks: tuple[int, ...]
     errors: tuple[int, ...]
@@ -63,15 +76,34 @@ class Curve:
 
 @dataclass(frozen=True)
 class BlerTable:
-    """Curves for blocks of one length.
+    """Curves for blocks of one length, and how they were measured.
 
     Attributes:
         block_bits: bits of a block before coding, its CRC included.
         curves: one for each modulation and code rate.
+        iterations: of belief propagation.
+        most_blocks: that were sent at an SNR, at most.
+        enough_errors: failed blocks after which no more were sent at an SNR.
+        step_db: between SNRs.
+        seed: of bits and noise.
     """
 
     block_bits: int
     curves: tuple[Curve, ...]
+    iterations: int
+    most_blocks: int
+    enough_errors: int
+    step_db: float
+    seed: int
+
+    def __str__(self) -> str:
+        codes = ", ".join(
+            f"{one.modulation} {one.code_rate:.3f} ({self.block_bits} of {one.coded_bits} bits)" for one in self.curves
+        )
+        return (
+            f"block error rates of {codes}; {self.iterations} iterations, up to {self.most_blocks} blocks or "
+            f"{self.enough_errors} failures every {self.step_db:g} dB, seed {self.seed}"
+        )
 
     def curve(self, modulation: str, code_rate: float) -> Curve:
         """The curve of a modulation and a code rate (within 0.001).
@@ -110,12 +142,22 @@ def shipped_table() -> BlerTable:
 
 
 def _parse(content: Any) -> BlerTable:
-    table = check_entries(content, {"version": int, "block_bits": int, "curves": list})
-    if table["version"] != VERSION:
-        raise InvalidValueError(f"it has version {table['version']}, this netdiffuse reads version {VERSION}")
+    version = check_entries(content, {"version": int})["version"]
+    if version != VERSION:
+        raise InvalidValueError(
+            f"it has version {version}, this netdiffuse reads version {VERSION}: "
+            "make it anew with python -m netdiffuse.denoising.link.make_bler"
+        )
+    table = check_entries(content, _TABLE)
+    for name in ("iterations", "most_blocks", "enough_errors", "step_db"):
+        checks.positive(name, table[name])
     if table["block_bits"] < 1 or not table["curves"]:
         raise InvalidValueError("it must hold at least one curve, of blocks of at least one bit")
-    return BlerTable(table["block_bits"], tuple(_curve(check_entries(curve, _CURVE)) for curve in table["curves"]))
+    return BlerTable(
+        table["block_bits"],
+        tuple(_curve(check_entries(curve, _CURVE)) for curve in table["curves"]),
+        *(table[name] for name in ("iterations", "most_blocks", "enough_errors", "step_db", "seed")),
+    )
 
 
 def _curve(entry: dict[str, Any]) -> Curve:
@@ -127,8 +169,14 @@ def _curve(entry: dict[str, Any]) -> Curve:
         raise InvalidValueError(f"{place} must have rising snr_db")
     if any(not 0 <= wrong <= sent or sent < 1 for wrong, sent in zip(errors, blocks, strict=True)):
         raise InvalidValueError(f"{place} must have errors between 0 and blocks")
+    checks.positive("coded_bits", entry["coded_bits"])
     return Curve(
-        entry["modulation"], float(entry["code_rate"]), snr_db, tuple(map(int, blocks)), tuple(map(int, errors))
+        entry["modulation"],
+        float(entry["code_rate"]),
+        entry["coded_bits"],
+        snr_db,
+        tuple(map(int, blocks)),
+        tuple(map(int, errors)),
     )
 
 

@@ -34,9 +34,11 @@ class Channel(ABC):
 
     Attributes:
         delivers_errors: whether wrong bits arrive as such; otherwise a block arrives whole or fails as a whole.
+        code_rate: bits of a block over coded bits; 1 where the channel names no code.
     """
 
     delivers_errors: bool
+    code_rate: float = 1.0
 
     @property
     @abstractmethod

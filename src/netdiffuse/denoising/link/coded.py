@@ -162,7 +162,18 @@ class Ldpc(Channel):
         return Received(torch.cat(arrived), torch.zeros(len(bits), dtype=torch.bool))
 
     def block_error_rate(self, block_bits: int) -> float:
-        """As of `LdpcTable` with the table that ships, and with its limits; `transmit` measures any other."""
+        """As of `LdpcTable` with the table that ships, and with its limits; `transmit` measures any other.
+
+        Raises:
+            InvalidValueError: another block length, modulation, code rate or number of iterations than the table's.
+        """
+        known = shipped_table().iterations
+        if self.iterations != known:
+            raise InvalidValueError(
+                f"the table of block error rates was made with {known} iterations, this channel decodes with "
+                f"{self.iterations}: take iterations={known}, or make a table with "
+                "python -m netdiffuse.denoising.link.make_bler --iterations and give it to LdpcTable"
+            )
         return LdpcTable(self.snr_db, self.modulation, self.code_rate, self.fading).block_error_rate(block_bits)
 
 

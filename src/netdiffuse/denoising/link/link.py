@@ -25,7 +25,8 @@ class Delivery:
         blocks: blocks the latent was cut into.
         transmissions: blocks that were sent, each time that they were.
         failed_blocks: blocks that did not arrive whole, however often they were sent.
-        bits_sent: bits of all transmissions with their CRCs, and the protected header.
+        bits_sent: bits of all transmissions with their CRCs, before the channel's code, and of the protected header,
+            after its own.
         bit_errors: wrong bits among those of the body that the latent was decoded from. What was lost or replaced does
             not count, so this is 0, unless corrupted blocks are kept.
         body_bits: bits of the body.
@@ -59,7 +60,7 @@ class Link:
     - "fail": the delivery has no latent.
 
     The header (a few bytes a slice) is taken to arrive always, as control information with a strong code does, and is
-    counted with that code's rate.
+    counted with that code's rate, which takes the place of the channel's code where it has one.
 
     Time on the air is bits over the rate: `radio.bandwidth_hz` symbols a second where the channel has symbols,
     Shannon's rate of the radio where it has not. The channel's SNR is its own affair: give it `radio.snr_db` for a link
@@ -139,14 +140,16 @@ class Link:
         delivered = None
         if not (failed and self.on_failure == "fail"):
             delivered = self._assemble(encoded, got, generator).to(latent)
-        bits_sent = got.transmissions * blocks.shape[1] + round(8 * len(encoded.header) / self.header_code_rate)
-        air_s = bits_sent / self.rate_bps
+        block_bits_sent = got.transmissions * blocks.shape[1]
+        header_bits_sent = round(8 * len(encoded.header) / self.header_code_rate)
+        # The header has a code of its own, and so goes at the rate of coded bits: the blocks' code is not its code.
+        air_s = block_bits_sent / self.rate_bps + header_bits_sent * self.channel.code_rate / self.rate_bps
         return Delivery(
             latent=delivered,
             blocks=len(blocks),
             transmissions=got.transmissions,
             failed_blocks=failed,
-            bits_sent=bits_sent,
+            bits_sent=block_bits_sent + header_bits_sent,
             bit_errors=int(wrong.sum()),
             body_bits=body_bits,
             delay_s=air_s + (got.rounds - 1) * self.round_trip_s,

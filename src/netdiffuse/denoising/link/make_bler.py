@@ -51,9 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--step-db", type=float, default=0.25, help="between SNRs")
     parser.add_argument("--blocks", type=int, default=2000, help="at most, at an SNR")
     parser.add_argument("--errors", type=int, default=100, help="failed blocks that are enough at an SNR")
+    parser.add_argument("--iterations", type=int, default=Ldpc.iterations, help="of belief propagation")
     options = parser.parse_args(arguments)
     checks.seed("seed", options.seed)
     checks.positive("step-db", options.step_db)
+    for name in ("blocks", "errors", "iterations"):
+        checks.integer(name, getattr(options, name))
     bits = block_bits(options.block_bytes)
     generator = seeding.generator(options.seed)
     curves = []
@@ -61,17 +64,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         task = progress.add_task("", total=len(MODULATIONS) * len(CODE_RATES))
         for modulation in MODULATIONS:
             for code_rate in CODE_RATES:
-                curve = _Sweep(modulation, code_rate)
+                curve = _Sweep(modulation, code_rate, options.iterations)
                 while not curve.done:
                     progress.update(task, description=curve.describe(options.step_db))
                     curve.measure(options.step_db, options.block_bytes, options.blocks, options.errors, generator)
-                curves.append(curve.entry())
+                curves.append(curve.entry(bits))
                 progress.advance(task)
     files.write_json(
         options.out,
         {
             "version": VERSION,
-            "code": "5G NR LDPC (3GPP TS 38.212), 20 iterations of belief propagation",
+            "code": "5G NR LDPC (3GPP TS 38.212), belief propagation",
+            "iterations": options.iterations,
+            "most_blocks": options.blocks,
+            "enough_errors": options.errors,
+            "step_db": options.step_db,
             "simulator": f"sionna-no-rt {version('sionna-no-rt')}",
             "channel": "white Gaussian noise; snr_db is Es/N0",
             "seed": options.seed,
@@ -85,8 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 class _Sweep:
     """The curve of a modulation and a code rate, from low SNRs to high ones."""
 
-    def __init__(self, modulation: str, code_rate: float) -> None:
-        self.modulation, self.code_rate = modulation, code_rate
+    def __init__(self, modulation: str, code_rate: float, iterations: int) -> None:
+        self.modulation, self.code_rate, self.iterations = modulation, code_rate, iterations
         self._points: list[tuple[float, int, int]] = []  # SNR in dB, blocks, failures
 
     @property
@@ -108,18 +115,22 @@ class _Sweep:
     def measure(self, step_db: float, block_bytes: int, most: int, enough: int, generator: torch.Generator) -> None:
         """Measure the next SNR; of those where all blocks fail, the last alone is kept."""
         snr_db = self.next_db(step_db)
-        channel = Ldpc(snr_db, self.modulation, self.code_rate)
+        channel = self._channel(snr_db)
         blocks, failed = failures(channel, block_bytes, most, enough, generator)
         if failed == blocks:
             self._points.clear()
         self._points.append((snr_db, blocks, failed))
 
-    def entry(self) -> dict[str, Any]:
+    def _channel(self, snr_db: float) -> Ldpc:
+        return Ldpc(snr_db, self.modulation, self.code_rate, iterations=self.iterations)
+
+    def entry(self, block_bits: int) -> dict[str, Any]:
         """What the file holds."""
         snr_db, blocks, failed = zip(*self._points, strict=True)
         return {
             "modulation": self.modulation,
             "code_rate": self.code_rate,
+            "coded_bits": self._channel(snr_db[0]).coded_bits(block_bits),
             "snr_db": list(snr_db),
             "blocks": list(blocks),
             "errors": list(failed),

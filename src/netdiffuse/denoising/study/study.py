@@ -1,5 +1,6 @@
 """The study: leader and follower share k steps, the latent crosses a link, the follower's picture is judged."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -31,12 +32,11 @@ class Study:
         pairs: of prompts.
         steps: T.
         shared: numbers of shared steps, each in 0..T.
-        bit_error_rates: of the link, each in [0, 0.5]; where nothing is shared, nothing is sent. At 0 the chain is
-            handed over exactly, without a codec.
+        bit_error_rates: of the link, each in [0, 0.5]; where nothing is shared, nothing is sent.
         seeds: of the noise, one picture each.
         scheduler: a name of `schedulers.NAMES`; the model's own unless told.
         guidance_scale: weight of the prompts; what is usual for the model unless told.
-        codec: by which latents are sent where there are bit errors.
+        codec: by which latents are sent, at every bit error rate.
     """
 
     pairs: tuple[Pair, ...] = PAIRS
@@ -132,7 +132,7 @@ def _pair(model: Family, judge: Judge, study: Study, pair: Pair, similarity: flo
     trials = []
     for k in study.shared:
         for rate in study.bit_error_rates if k else (0.0,):
-            state = led[k] if rate == 0 else _sent(led[k], rate, study.codec)
+            state = _sent(led[k], pair, rate, study.codec) if k else led[k]
             pictures = model.decode(model.advance(state, follower))
             far = distance(pictures, alone)
             trials.append(
@@ -150,10 +150,14 @@ def _pair(model: Family, judge: Judge, study: Study, pair: Pair, similarity: flo
     return trials
 
 
-def _sent(state: ChainState, bit_error_rate: float, codec: str) -> ChainState:
-    """The chains after a link that keeps its bit errors, history of the solver included."""
+def _sent(state: ChainState, pair: Pair, bit_error_rate: float, codec: str) -> ChainState:
+    """The chains after a link that keeps its bit errors, history of the solver included.
+
+    Every pair, step and rate has errors of its own, so that they even out over the pairs.
+    """
     link = Link(codec, BinarySymmetric(bit_error_rate), Radio(), on_failure="keep")
-    generator = torch.Generator().manual_seed(round(1e6 * bit_error_rate) + state.step)
+    point = repr((pair.leader, pair.follower, state.step, float(bit_error_rate)))
+    generator = torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(point.encode()).digest()[:8], "little"))
 
     def send(tensor: Tensor) -> Tensor:
         latent = link.send(tensor, generator).latent

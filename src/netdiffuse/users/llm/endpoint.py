@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from netdiffuse.common import InvalidValueError, MissingExtraError, UnknownNameError, UnsupportedError, checks
+from netdiffuse.common.http import retry_after_s
 from netdiffuse.users.llm.answers import RESPONSE_FORMATS, Grade
 from netdiffuse.users.llm.faults import FINAL, WAITED, FaultError, Kind
 from netdiffuse.users.llm.ledger import Ledger
 
 if TYPE_CHECKING:
-    from openai import APIStatusError
     from openai.types.chat import ChatCompletion
 
 KEY = "NETDIFFUSE_LLM_KEY"
@@ -149,7 +149,9 @@ class Endpoint:
         except openai.APIConnectionError as error:
             raise self._fault("unreachable", error.__cause__ or error) from None
         except openai.APIStatusError as error:
-            raise self._fault(_kind(error.status_code), error, _retry_after(error)) from None
+            raise self._fault(
+                _kind(error.status_code), error, retry_after_s(error.response.headers.get("retry-after"))
+            ) from None
         except (openai.APIResponseValidationError, ValueError) as error:  # a body that is no JSON
             raise self._fault("malformed", error) from None
         finally:
@@ -175,10 +177,3 @@ def _kind(status: int) -> Kind:
         return "unauthorised"
     known: dict[int, Kind] = {404: "wrong_model", 408: "timeout", 429: "rate_limited"}
     return known.get(status, "server_error" if status >= 500 else "bad_request")
-
-
-def _retry_after(error: "APIStatusError") -> float | None:
-    try:
-        return max(float(error.response.headers.get("retry-after", "")), 0.0)
-    except ValueError:  # none, or a date
-        return None

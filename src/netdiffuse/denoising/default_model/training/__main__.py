@@ -31,7 +31,7 @@ _LINES_SECONDS = 30.0  # between two lines where nobody looks at a terminal
 def _quick(settings: Settings) -> Settings:
     """The same with a few steps of each stage: pictures will be noise."""
     few = {name: replace(getattr(settings, name), steps=20) for name in ("autoencoder", "classifier", "denoiser")}
-    return replace(settings, pictures=850, held_out=150, judged=40, **few)
+    return replace(settings, pictures=850, held_out=150, judged=40, guidance_captions=20, **few)
 
 
 def run(out: Path, settings: Settings, watch: Watch) -> dict[str, Any]:

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 
 from netdiffuse.common import RunError, checks
 from netdiffuse.common.files import read_json, write_json
-from netdiffuse.denoising.default_model.captions import held_out_captions
+from netdiffuse.denoising.default_model.captions import held_out_captions, training_captions
 from netdiffuse.denoising.default_model.classifier import Classifier, picture_tensor
 from netdiffuse.denoising.default_model.networks import (
-    GUIDANCE,
     Sizes,
     assemble,
     make_autoencoder,
@@ -27,6 +26,13 @@ from netdiffuse.denoising.default_model.networks import (
     parameters,
 )
 from netdiffuse.denoising.default_model.scenes import judge_scenes
+from netdiffuse.denoising.default_model.training.guidance import (
+    SCALES,
+    best_scale,
+    guidance_scores,
+    held_out_report,
+    pictures_of,
+)
 from netdiffuse.denoising.default_model.training.loop import Recipe, Training, Watch
 from netdiffuse.denoising.default_model.training.losses import AutoencoderLoss, ClassifierLoss, DenoiserLoss
 from netdiffuse.denoising.default_model.training.pictures import (
@@ -54,6 +60,8 @@ class Settings:
         autoencoder, classifier, denoiser: how each learns.
         judged: pictures by which the model is judged, of captions that it has not seen.
         judged_steps: of DDIM, of each of them.
+        guidances: scales of classifier-free guidance, of which the usual one is chosen.
+        guidance_captions: of combinations that were trained on, which choose it.
     """
 
     pictures: int = 24_000
@@ -65,9 +73,11 @@ class Settings:
     denoiser: Recipe = field(default_factory=lambda: Recipe(steps=10_000, batch=96, learning_rate=1e-3, average=0.9995))
     judged: int = 500
     judged_steps: int = 20
+    guidances: tuple[float, ...] = SCALES
+    guidance_captions: int = 300
 
     def __post_init__(self) -> None:
-        for name in ("pictures", "held_out", "judged", "judged_steps"):
+        for name in ("pictures", "held_out", "judged", "judged_steps", "guidance_captions"):
             checks.integer(name, getattr(self, name))
         checks.seed("seed", self.seed)
 
@@ -144,8 +154,11 @@ def train(folder: Path, settings: Settings, watch: Watch) -> Trained:
     for network in networks.values():
         network.half()
     assemble(autoencoder, text_encoder, unet).save_pretrained(model, safe_serialization=True)
-    write_json(model / DEFAULTS, {"guidance_scale": GUIDANCE})
     classifier.save(model / "classifier")
+    chooses = training_captions(settings.guidance_captions, settings.seed)
+    family, judge = open_model(model, device="cpu"), Classifier.load(model / "classifier")
+    compared = guidance_scores(family, judge, chooses, settings.guidances, settings.judged_steps, watch)
+    write_json(model / DEFAULTS, {"guidance_scale": best_scale(compared)})
     networks["classifier"] = classifier
     captions = held_out_captions(settings.judged, settings.seed)
     pictures, judged = scores(model, captions, settings, watch)
@@ -154,6 +167,7 @@ def train(folder: Path, settings: Settings, watch: Watch) -> Trained:
         "parameters": {name: parameters(network) for name, network in networks.items()},
         "megabytes": round(sum(path.stat().st_size for path in model.rglob("*") if path.is_file()) / 1e6, 2),
         "seconds": {training.name: round(training.seconds) for training in stages},
+        "guidance": compared,
         "scores": judged,
     }
     write_json(folder / "training.json", found)
@@ -166,23 +180,19 @@ def scores(model: Path, captions: list[str], settings: Settings, watch: Watch) -
     Returns:
         A picture of each caption, and
         "fidelity": percent, as `Classifier.fidelity` has it, of pictures of held-out captions;
+        "held_out": the same apart by what is new to the model, as `held_out_report` has it;
         "classifier": likewise of drawn pictures of held-out combinations that it was not trained on;
         "autoencoder_psnr_db": of such pictures; "seconds_a_picture": of one alone, all of its steps.
     """
     family, classifier = open_model(model, device="cpu"), Classifier.load(model / "classifier")
-    pictures: list[Image] = []
-    for start in range(0, len(captions), _BATCH):
-        watch.check()
-        watch.say("judge", start / len(captions), f"{start} of {len(captions)} pictures")
-        said = captions[start : start + _BATCH]
-        state = family.begin(range(start, start + len(said)), settings.judged_steps, scheduler="ddim")
-        pictures += family.decode(family.advance(state, family.encode(said)))
+    pictures = pictures_of(family, captions, settings.judged_steps, None, watch)
     start_time = time.perf_counter()
     family.decode(family.advance(family.begin([0], settings.judged_steps), family.encode(captions[:1])))
     seconds = time.perf_counter() - start_time
     drawn = list(judge_scenes(settings.judged, settings.seed + 1))
     return pictures, {
         "fidelity": classifier.fidelity(pictures, captions),
+        "held_out": held_out_report(classifier, pictures, captions),
         "classifier": classifier.fidelity([p for _, p in drawn], [scene.caption for scene, _ in drawn]),
         "autoencoder_psnr_db": reconstruction_psnr_db(family.pipeline.vae, [p for _, p in drawn]),
         "seconds_a_picture": round(seconds, 3),
