@@ -14,7 +14,7 @@ from netdiffuse.studio.repeat import Lines, decision_lines
 from netdiffuse.studio.state import Studio
 
 MOST_SLIDERS = 12  # entries of a context that have one each; of more, one is chosen
-REACH = 4.0  # how far a slider goes, in the largest entry of the context that was drawn
+REACH = 2.0  # how far a slider goes, in the largest entry of the context that was drawn
 PLAY_S = 0.6  # a step of the chain, when it is played
 
 
