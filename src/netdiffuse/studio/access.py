@@ -51,7 +51,7 @@ def guard(password: str | None, local: bool) -> None:
         with ui.card().classes("absolute-center w-80 items-stretch"):
             ui.label("netdiffuse studio").classes("text-h6")
             entry = ui.input("Password", password=True).on("keydown.enter", enter)
-            ui.button("Log in", on_click=enter)
+            ui.button("Log in", on_click=enter, color="accent")
 
 
 def password_mark(password: str) -> str:

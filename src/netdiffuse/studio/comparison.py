@@ -8,7 +8,7 @@ from functools import cached_property
 
 from matplotlib.figure import Figure
 
-from netdiffuse.common import InvalidValueError, mean_interval
+from netdiffuse.common import InvalidValueError, RunError, mean_interval
 from netdiffuse.experiments import load
 from netdiffuse.experiments.compare import row_of
 from netdiffuse.experiments.config import short_name
@@ -45,20 +45,26 @@ class Chosen:
     """Runs of one problem, side by side.
 
     Args:
-        records: the runs, at least one, that have come to a stop.
+        records: the runs, at least one.
 
     Attributes:
         rows: as in a comparison's results.json.
+        left_out: why runs are not among them: they are damaged, or have not come to a stop.
 
     Raises:
-        InvalidValueError: none, or runs of several problems.
-        RunError: a run without a result yet, or a damaged one.
+        InvalidValueError: none that can be used, or runs of several problems.
     """
 
     def __init__(self, records: Sequence[RunRecord]) -> None:
-        if not records:
-            raise InvalidValueError("choose a run or more")
-        self.rows: list[Row] = [row_of(load(record.path)) for record in records]
+        self.rows: list[Row] = []
+        self.left_out: list[str] = []
+        for record in records:
+            try:
+                self.rows.append(row_of(load(record.path)))
+            except (RunError, OSError) as error:
+                self.left_out.append(str(error))
+        if not self.rows:
+            raise InvalidValueError("; ".join(self.left_out) or "choose a run or more")
         asked = {(row["problem"], repr(sorted(row["problem_args"].items()))) for row in self.rows}
         if len(asked) > 1:
             names = sorted({short_name(problem) for problem, _ in asked})

@@ -10,9 +10,10 @@ from netdiffuse.studio.repeat import Lines
 VIEWS = {"/": "Train", "/inside": "Look inside", "/compare": "Compare", "/denoise": "Denoise"}
 STATES = {"running": "#0072B2", "finished": "#00704F", "stopped": "#8A5A00", "damaged": "#B3261E", "waiting": "#5F5F5F"}
 CSS = """
-:root { --ink: #1b1f24; --muted: #5b636e; --line: #d9dde3; --surface: #ffffff; --ground: #f5f6f8; --accent: #00609a; }
+:root { --ink: #1b1f24; --muted: #5b636e; --line: #d9dde3; --surface: #ffffff; --ground: #f5f6f8; --accent: #00609a;
+  --bad: #b3261e; }
 .body--dark { --ink: #e8eaed; --muted: #aeb6c1; --line: #3a414b; --surface: #1e2329; --ground: #14181d;
-  --accent: #7cc4f4; --q-primary: #56B4E9; --q-negative: #ff9d94; --q-dark: #1e2329; --q-dark-page: #14181d; }
+  --accent: #7cc4f4; --bad: #ff9d94; --q-primary: #7cc4f4 !important; --q-negative: #ff9d94 !important; }
 body, .body--dark.q-dark { background: var(--ground); color: var(--ink); }
 .nicegui-content { padding: 16px; gap: 16px; max-width: 1680px; margin: 0 auto; align-items: stretch; }
 .q-header { background: var(--surface) !important; color: var(--ink) !important; border-bottom: 1px solid var(--line); }
@@ -29,11 +30,12 @@ body, .body--dark.q-dark { background: var(--ground); color: var(--ink); }
 .nd-pick { color: var(--accent); text-align: left; text-decoration: underline; }
 .nicegui-echart { color: var(--ink); min-height: 120px; }
 .nicegui-echart text { fill: var(--ink); }
+.body--dark .nicegui-echart path[stroke="#0072B2"] { stroke: #56B4E9; }
+.body--dark .nicegui-echart path[fill="#0072B2"] { fill: #56B4E9; }
 .q-field__messages { line-height: 1.3 !important; color: var(--muted); }
-.q-field--error .q-field__messages, .q-field--error .q-field__label { color: var(--q-negative); }
+.q-field--error .q-field__messages, .q-field--error .q-field__label { color: var(--bad); }
 .q-field__label, .q-field__bottom { color: var(--muted); opacity: 1; }
 .q-placeholder::placeholder { color: var(--muted); opacity: 1 !important; }
-.body--dark .q-btn.bg-primary { color: #10161c !important; }
 .q-table th { color: var(--muted); font-weight: 600; font-size: 12.5px; }
 .q-table { font-variant-numeric: tabular-nums; }
 .q-btn { text-transform: none; }
@@ -48,7 +50,7 @@ def look(title: str) -> ui.dark_mode:
     ui.page_title(f"{title} · netdiffuse studio")
     ui.add_head_html('<meta name="color-scheme" content="light dark">')
     ui.add_css(CSS)
-    ui.colors(primary="#00609a", negative="#B3261E", dark="#1e2329", dark_page="#14181d")
+    ui.colors(primary="#00609a", accent="#00609a", negative="#B3261E", dark="#1e2329", dark_page="#14181d")
     return ui.dark_mode(app.storage.user.get("dark"))
 
 

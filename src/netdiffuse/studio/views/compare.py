@@ -114,9 +114,11 @@ class _Comparison:
         several = {method: (low, high) for method, (_, low, high) in bands.items() if len(chosen.curves[method]) > 1}
         options = curve_chart(lines, measure=chosen.measure, levels=chosen.rules, bands=several)
         show(self.curves, options, f"Learning curves of {', '.join(lines)}")
+        notes = [f"left out: {why}" for why in chosen.left_out]
         if several:
             kinds = {"95% interval" if len(chosen.curves[method]) >= FEW else "range" for method in several}
-            self.note.text = f"mean over seeds, band: {' or '.join(sorted(kinds))}"
+            notes.append(f"mean over seeds, band: {' or '.join(sorted(kinds))}")
+        self.note.text = "; ".join(notes)
         table = chosen.table(threshold)
         form = "{:.2f}" if chosen.in_percent else "{:.5g}"
         names = ("method", "seeds", "mean", "95% interval", "worst", f"seconds to {threshold:g}")

@@ -16,6 +16,8 @@ from netdiffuse.studio.repeat import Lines, Training
 from netdiffuse.studio.runs import Progress, RunRecord, curve_of, measure_of_curve, progress_of
 from netdiffuse.studio.state import Studio
 
+MOST_LOSSES = 3
+
 
 class RunPanel:
     """A card with one run.
@@ -147,8 +149,9 @@ class RunPanel:
         word = {"saturation_percent": "saturation (%)", "crash_percent": "tasks lost (%)"}[second]
         parts = {second.split("_")[0]: _points(curve, second)} if second in curve else {}
         show(self._saturation, small_chart(parts, measure=word), f"Saturation of {record.name}")
-        names = [name for name in curve.columns if "loss" in name or name == "actor/value"][:3]
-        losses = {name: _points(curve, name) for name in names}
+        names = [name for name in curve.columns if name.startswith(("actor/", "critic/", "train/")) and "loss" in name]
+        names += [name for name in curve.columns if name.startswith("actor/") and name not in names]
+        losses = {name: _points(curve, name) for name in names[:MOST_LOSSES]}
         show(self._losses, small_chart(losses, measure="losses"), f"Losses of {record.name}")
 
     def _show_buttons(self, record: RunRecord | None) -> None:
@@ -202,7 +205,7 @@ class RunPanel:
 
             with ui.row().classes("self-end"):
                 ui.button("Cancel", on_click=dialog.close).props("flat")
-                ui.button("Go on", on_click=go)
+                ui.button("Go on", on_click=go, color="accent")
         dialog.on("hide", dialog.delete)
 
     def _lines(self, record: RunRecord) -> Lines:

@@ -86,4 +86,4 @@ def form_card(studio: Studio, choose: "object") -> None:
 
         with ui.row().classes("w-full items-start no-wrap gap-3"):
             repeats.move(target_container=ui.column().classes("col"))
-            button = ui.button("Start", icon="play_arrow", on_click=start).classes("q-mt-sm")
+            button = ui.button("Start", icon="play_arrow", on_click=start, color="accent").classes("q-mt-sm")
