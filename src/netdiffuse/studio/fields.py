@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from netdiffuse.algorithms import ALGORITHMS
 from netdiffuse.baselines.settings import RANGES
 from netdiffuse.common import NetdiffuseError
 from netdiffuse.experiments.compare import check_learns
-from netdiffuse.experiments.methods import ALGORITHMS, OWN_RANGES, check_method_settings, method_settings
+from netdiffuse.experiments.methods import OWN_RANGES, check_method_settings, method_settings
 from netdiffuse.experiments.options import CHECKS, check_options
 from netdiffuse.experiments.settings import Setting, check_settings, parse_assignments, settings_of
 from netdiffuse.experiments.specs import MethodSpec

@@ -107,7 +107,9 @@ class Jobs:
             RunError: one for the same run waits or runs already.
         """
         jobs = self.all()
-        if any(job.run == run and job.state != "ended" for job in jobs):
+        # One that has stopped training still draws its figures for a while: what goes on with it waits for that.
+        goes_on = first and holder(self.root / run / LOCK) is None
+        if any(job.run == run and (job.state == "queued" or (job.state == "running" and not goes_on)) for job in jobs):
             raise RunError(f"a training of '{run}' waits or runs already")
         number = time.time_ns()
         if first:
@@ -187,8 +189,9 @@ class Jobs:
         jobs = self.all()
         for job in [job for job in jobs if job.state == "ended"][:-KEPT]:
             self.remove(job.id)
-        free = self.at_once - sum(job.state == "running" for job in jobs)
-        waiting = [job for job in jobs if job.state == "queued"]
+        running = {job.run for job in jobs if job.state == "running"}
+        free = self.at_once - len(running)
+        waiting = [job for job in jobs if job.state == "queued" and job.run not in running]
         if self.held_by is None:
             for job in waiting[: max(free, 0)]:
                 self._start(job)

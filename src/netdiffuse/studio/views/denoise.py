@@ -57,9 +57,8 @@ class _Form:
             self.model.props('hint="default is the small one that comes along; or a name on a hub, or a folder"')
             self.trouble = ui.label().classes("text-negative").props('role="alert"')
             self.trouble.set_visibility(False)
-            self.button = ui.button("Denoise", icon="auto_awesome", on_click=self._go, color="accent").classes(
-                "self-end"
-            )
+            self.button = ui.button("Denoise", icon="auto_awesome", on_click=self._go, color="accent")
+            self.button.classes("self-end")
 
     def _wish(self) -> Wish:
         exact = self.codec.value == EXACT

@@ -88,7 +88,7 @@ class _Picture:
                     self.play.props('flat round dense aria-label="Play the chain"')
                     self._step = ui.label().classes("nd-muted").style("min-width: 108px")
                     self.slider = ui.slider(min=0, max=1, step=1, on_change=self._draw)
-                    self.slider.props('label-always snap markers aria-label="Denoising step"').classes("col q-mr-md")
+                    self.slider.props('snap markers aria-label="Denoising step"').classes("col q-mr-md")
             with ui.column().classes("gap-1").style("flex: 1 1 260px; min-width: 0"):
                 ui.label("Context: drag to change it").classes("nd-title")
                 self._sliders = ui.column().classes("w-full gap-0")

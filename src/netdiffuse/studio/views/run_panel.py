@@ -104,7 +104,7 @@ class RunPanel:
         return self._levels[record.name]
 
     def _show_numbers(self, record: RunRecord, curve: pd.DataFrame | None, progress: Progress) -> None:
-        last: dict[str, Any] = {} if curve is None else curve.iloc[-1].to_dict()
+        last: dict[str, Any] = {} if curve is None else {str(key): value for key, value in curve.iloc[-1].items()}
         if record.state != "running" and record.summary is not None:
             last |= record.summary["evaluation"]
 

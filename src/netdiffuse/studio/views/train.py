@@ -1,5 +1,7 @@
 """Train: a form, the queue, a run as it learns, and the list of all runs."""
 
+from collections.abc import Callable
+
 from nicegui import run, ui
 
 from netdiffuse.common import NetdiffuseError, checks
@@ -26,11 +28,14 @@ def pages(studio: Studio) -> None:
                 .classes("col-12 col-md-4 gap-4")
                 .style("max-width: 420px; min-width: 300px; flex: 1 1 320px")
             ):
-                form_card(studio, lambda name: panel.choose(name))
+                form_card(studio, lambda name: choose(name))
             with ui.column().classes("col gap-4").style("flex: 3 1 420px; min-width: 0"):
                 queue = QueuePanel(studio)
                 panel = RunPanel(studio, run)
                 table = RunTable(studio, panel.choose)
+
+        def choose(name: str) -> None:
+            panel.choose(name)
 
         async def refresh() -> None:
             queue.refresh()
@@ -40,9 +45,8 @@ def pages(studio: Studio) -> None:
         ui.timer(EVERY_S, refresh)
 
 
-def form_card(studio: Studio, choose: "object") -> None:
-    """The card of the form, with its buttons."""
-    assert callable(choose)
+def form_card(studio: Studio, choose: Callable[[str], None]) -> None:
+    """The card of the form, with its buttons; `choose` is told the name of a run that is started."""
     with card("New run") as title:
         with title:
             ui.space()
