@@ -136,7 +136,7 @@ class Browser:
         element.send_keys(text, Keys.TAB)
 
     def says(self, text: str) -> bool:
-        return text in self.driver.find_element(By.TAG_NAME, "body").text
+        return text in (self.script("return document.body?.innerText") or "")
 
     def waits_for(self, text: str) -> None:
         until(lambda: self.says(text))

@@ -112,6 +112,26 @@ def test_the_chain_of_a_decision_is_stepped_through_and_a_gain_changed(server, b
     until(lambda: browser.chart(described) != changed)
 
 
+def test_prompts_share_their_first_steps(server, browser):
+    browser.open(server.url("/denoise"))
+    browser.write("Prompts, one a user and line", "an apple on a table")
+    browser.click("button", "Denoise")
+    browser.waits_for("give two prompts or more")
+    browser.field("Prompts, one a user and line").send_keys("\na lemon on a table")
+    browser.click(".q-toggle", "Choose shared steps by meaning")
+    browser.write("Steps", "4")
+    browser.write("Shared steps k", "2")
+    browser.click("button", "Denoise")
+    browser.waits_for("users 1 and 2 share 2 steps")
+    browser.waits_for("25.0%")  # two of eight
+    browser.waits_for("own steps")
+    browser.find('[aria-label="Denoising step"] [tabindex]').send_keys(*[Keys.ARROW_LEFT] * 2)
+    browser.waits_for("hand-off")
+    browser.write("Model", "no/such/folder")
+    browser.click("button", "Denoise")
+    browser.waits_for("the model 'no/such/folder' cannot be opened")
+
+
 def test_runs_are_compared(server, browser):
     browser.open(server.url("/compare"))
     browser.with_text("td", "diffusion-apg")

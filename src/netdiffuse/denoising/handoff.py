@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from netdiffuse.common import InvalidValueError, checks
 from netdiffuse.denoising.link import BinarySymmetric, Delivery, Link
 from netdiffuse.denoising.state import ChainState
 
@@ -40,4 +41,6 @@ def link_with_errors(codec: str, bit_error_rate: float) -> Link:
         UnknownNameError: no such codec.
         InvalidValueError: a rate outside its range.
     """
+    if not 0 <= checks.finite("bit_error_rate", bit_error_rate) <= 0.5:
+        raise InvalidValueError(f"bit_error_rate must be in [0, 0.5], got {bit_error_rate}")
     return Link(codec, BinarySymmetric(bit_error_rate), on_failure="keep")

@@ -51,9 +51,11 @@ def split(
         checks.integer("shared", shared, minimum=0, maximum=steps)
     if bit_error_rate and codec is None:
         raise InvalidValueError("--bit-error-rate needs a --codec: an exact hand-off has no place for wrong bits")
+    from netdiffuse.denoising.handoff import link_with_errors
+
+    link = None if codec is None else link_with_errors(codec, bit_error_rate)
     family = opened(model, dtype)
     from netdiffuse.denoising import grid
-    from netdiffuse.denoising.handoff import link_with_errors
     from netdiffuse.denoising.planner import fixed_plan, make_plan
     from netdiffuse.denoising.quality import distance
 
@@ -63,7 +65,6 @@ def split(
         plan = make_plan(default_encoder()(prompts), steps)
     else:
         plan = fixed_plan(len(prompts), steps, shared)
-    link = None if codec is None else link_with_errors(codec, bit_error_rate)
     with working("denoising"):
         found = grid.split(family, prompts, plan, seed=seed, scheduler=scheduler, guidance_scale=guidance, link=link)
         sheet = grid.draw(family, found)

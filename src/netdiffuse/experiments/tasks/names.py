@@ -38,11 +38,7 @@ def make_task(problem: str | Problem, arguments: Mapping[str, Any] | None = None
         return BatchedTask(problem, f"netdiffuse/{name}-v0", arguments)
     if problem in PRESETS or (":" in problem and not re.search(r"-v\d+$", problem)):
         return OneShotTask(problem, make_problem(problem, **arguments))
-    try:
-        gymnasium.spec(problem)
-    except (gymnasium.error.Error, ModuleNotFoundError) as error:
-        others = ["any Gymnasium id such as Pendulum-v1", "your own file.py:Class"]
-        raise UnknownNameError("problem", problem, [*PRESETS, *SEQUENTIAL.values(), *others]) from error
+    _check_registered(problem)
     return SequentialTask(problem, arguments)
 
 
@@ -60,4 +56,14 @@ def problem_settings(problem: str) -> list[Setting]:
     if env_id != problem:
         entry = gymnasium.envs.registration.load_env_creator(str(gymnasium.spec(env_id).entry_point))
         return settings_of(entry, ("self", "render_mode"))
+    _check_registered(problem)
     return []
+
+
+def _check_registered(problem: str) -> None:
+    """Refuse what is no Gymnasium id with an `UnknownNameError`."""
+    try:
+        gymnasium.spec(problem)
+    except (gymnasium.error.Error, ModuleNotFoundError) as error:
+        others = ["any Gymnasium id such as Pendulum-v1", "your own file.py:Class"]
+        raise UnknownNameError("problem", problem, [*PRESETS, *SEQUENTIAL.values(), *others]) from error

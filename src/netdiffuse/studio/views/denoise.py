@@ -8,7 +8,7 @@ from nicegui import run, ui
 from netdiffuse.common import MissingExtraError, NetdiffuseError
 from netdiffuse.studio.frame import card, page, repeat_button, said, tile
 from netdiffuse.studio.repeat import Lines
-from netdiffuse.studio.split import EXACT, Shown, Wish, prompts_in, split_chain, users
+from netdiffuse.studio.split import EXACT, Member, Shown, Wish, prompts_in, split_chain, users
 from netdiffuse.studio.state import Studio
 
 CODECS = (EXACT, "fp16", "uint8", "int4")
@@ -121,6 +121,7 @@ class _Results:
                 self.word = ui.label().classes("nd-muted").style("min-width: 92px")
                 self.slider = ui.slider(min=0, max=len(shown.at) - 1, step=1, value=len(shown.at) - 1)
                 self.slider.on_value_change(self._draw).props('snap markers aria-label="Denoising step"').classes("col")
+            self._strips()
             self.pictures: list[ui.image] = []
             self.stages: list[ui.label] = []
             columns = "display: grid; grid-template-columns: repeat(auto-fill, minmax(250px, 1fr)); gap: 16px"
@@ -139,6 +140,17 @@ class _Results:
                         ui.label(f"to alone: {near}, SSIM {member.ssim:.3f}, MSE {member.mse:.4f}").classes("nd-muted")
         self._draw()
 
+    def _strips(self) -> None:
+        """Every step of every user in small: blue frames are shared steps, orange ones the user's own."""
+        shown = self.shown
+        columns = f"display: grid; grid-template-columns: repeat({len(shown.at)}, minmax(0, 1fr)); gap: 4px"
+        for member in shown.members:
+            with ui.element("div").classes("w-full").style(columns):
+                for step, picture in zip(shown.at, member.pictures, strict=True):
+                    small = ui.image(picture).classes("nd-picture")
+                    small.props(f'alt="{member.prompt}, step {step}"').tooltip(f"{member.prompt}, step {step}")
+                    small.style(f"border-color: {_ink(step, member)}; border-width: 2px; border-radius: 4px")
+
     def _draw(self) -> None:
         place = int(self.slider.value)
         step = self.shown.at[place]
@@ -146,9 +158,13 @@ class _Results:
         for member, picture, stage in zip(self.shown.members, self.pictures, self.stages, strict=True):
             shared = step <= member.shared and member.shared > 0
             picture.set_source(member.pictures[place])
-            picture.style(f"border-color: {SHARED if shared else OWN}")
+            picture.style(f"border-color: {_ink(step, member)}")
             picture.props(f'alt="{member.prompt}, step {step}"')
             stage.text = "hand-off" if shared and step == member.shared else "shared" if shared else "own steps"
+
+
+def _ink(step: int, member: Member) -> str:
+    return SHARED if member.shared > 0 and step <= member.shared else OWN
 
 
 def _edge() -> None:
