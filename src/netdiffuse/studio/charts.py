@@ -12,6 +12,7 @@ GREY = "#8A8A8A"  # lines of the axes and of the rules, on the light and on the 
 LARGE = 60  # entries of a decision, beyond which bars touch each other
 _LINES = ("solid", "dashed", "dotted")
 _TEXT = {"color": "inherit", "fontSize": 12}
+_INNER = {**_TEXT, "hideOverlap": True, "showMinLabel": False, "showMaxLabel": False}
 
 
 def curve_chart(
@@ -46,7 +47,7 @@ def curve_chart(
     return _base(
         series,
         legend=list(lines) if len(lines) > 1 else [],
-        x=_axis("training time (s)", min=0, max=end),
+        x=_axis("training time (s)", below=True, min=0, max=end),
         y=_axis(measure, min=low, max=high),
         right=_width_of(shown),
     )
@@ -59,7 +60,7 @@ def small_chart(lines: Mapping[str, Points], *, measure: str) -> Options:
         for i, (name, points) in enumerate(lines.items())
     ]
     legend = list(lines) if len(lines) > 1 else []
-    return _base(series, legend=legend, x=_axis("training time (s)", min=0), y=_axis(measure, scale=True))
+    return _base(series, legend=legend, x=_axis("training time (s)", below=True, min=0), y=_axis(measure, scale=True))
 
 
 def bars_chart(
@@ -138,7 +139,7 @@ def range_chart(rows: Mapping[str, tuple[float, float | None, Sequence[float]]],
     return _base(
         series,
         legend=["mean", "seeds"],
-        x=_axis(measure, min=low, max=high),
+        x=_axis(measure, below=True, min=low, max=high) | {"axisLabel": _INNER},
         y=_axis("", type="category", data=names, axisLabel=_TEXT),
     )
 
@@ -167,14 +168,19 @@ def _base(series: list[Options], *, legend: Sequence[str], x: Options, y: Option
     }
 
 
-def _axis(name: str, **more: Any) -> Options:
+def _axis(name: str, below: bool = False, **more: Any) -> Options:
+    """An axis with its label at its end, or below it; bounds that are no round numbers are not written."""
+    label = {**_TEXT, "hideOverlap": True}
+    for bound, shown in (("min", "showMinLabel"), ("max", "showMaxLabel")):
+        if more.get(bound) and not below:
+            label[shown] = False
     axis: Options = {
         "type": "value",
         "name": name,
-        "nameLocation": "middle" if name.startswith("training") else "end",
-        "nameGap": 26 if name.startswith("training") else 14,
-        "nameTextStyle": {**_TEXT, "align": "center" if name.startswith("training") else "left"},
-        "axisLabel": {**_TEXT, "hideOverlap": True, "showMinLabel": None if "min" not in more else more["min"] == 0},
+        "nameLocation": "middle" if below else "end",
+        "nameGap": 26 if below else 14,
+        "nameTextStyle": {**_TEXT, "align": "center" if below else "left"},
+        "axisLabel": label,
         "axisLine": {"lineStyle": {"color": GREY}},
         "splitLine": {"lineStyle": {"color": GREY, "opacity": 0.25}},
     }

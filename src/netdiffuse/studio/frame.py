@@ -39,9 +39,11 @@ body, .body--dark.q-dark { background: var(--ground); color: var(--ink); }
 .q-table th { color: var(--muted); font-weight: 600; font-size: 12.5px; }
 .q-table { font-variant-numeric: tabular-nums; }
 .q-btn { text-transform: none; }
+.nicegui-code pre, .nicegui-code code { white-space: pre-wrap !important; overflow-wrap: anywhere; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 .nd-picture { border-radius: 6px; border: 3px solid transparent; image-rendering: auto; display: block; width: 100%; }
-@media (max-width: 700px) { .nicegui-content { padding: 8px; gap: 8px; } .nd-root { display: none; } }
+@media (max-width: 700px) { .nicegui-content { padding: 8px; gap: 8px; } .nd-root { display: none; }
+  .nd-theme { position: absolute; top: 4px; right: 8px; } }
 """
 
 
@@ -77,7 +79,8 @@ def page(path: str, root: str) -> Iterator[None]:
                     link.props('aria-current="page"')
         ui.space()
         ui.label(root).classes("nd-muted nd-root").tooltip("the runs folder")
-        ui.button(icon="contrast", on_click=change).props('flat round dense color=inherit aria-label="Light or dark"')
+        theme = ui.button(icon="contrast", on_click=change).classes("nd-theme")
+        theme.props('flat round dense color=inherit aria-label="Light or dark"')
     yield
 
 

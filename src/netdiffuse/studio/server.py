@@ -66,7 +66,7 @@ def serve(
 
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job of a shell: trainings must still stop
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    studio = Studio(root.resolve(), model)
+    studio = Studio(root, model)
     guard(password, local=host in LOOPBACK)
     for view in (train, inside, compare, denoise):
         view.pages(studio)

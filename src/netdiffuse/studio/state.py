@@ -24,6 +24,8 @@ class Studio:
         model: of the denoising view; None for the one that netdiffuse ships.
 
     Attributes:
+        shown: the folder as it was named.
+        root: its absolute path.
         store: reads runs.
         jobs: starts and stops trainings.
         records: all runs, the latest changed first, as they were a moment ago.
@@ -32,8 +34,8 @@ class Studio:
     """
 
     def __init__(self, root: Path, model: str | None = None) -> None:
-        self.root, self.model = root, model
-        self.store, self.jobs = RunStore(root), Jobs(root)
+        self.shown, self.root, self.model = root, root.resolve(), model
+        self.store, self.jobs = RunStore(self.root), Jobs(self.root)
         self.records: list[RunRecord] = []
         self.queue: list[Job] = []
         self.trouble: str | None = None

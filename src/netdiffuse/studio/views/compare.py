@@ -1,6 +1,5 @@
 """Compare: chosen runs side by side, with intervals over seeds, times to a threshold, and files to take away."""
 
-from pathlib import Path
 from typing import Any
 
 from nicegui import run, ui
@@ -14,6 +13,7 @@ from netdiffuse.studio.runs import RunRecord
 from netdiffuse.studio.state import EVERY_S, Studio
 
 FEW = 5  # seeds, below which the band is their range
+FIRST = 20  # runs that are compared unless told, the latest
 THRESHOLD = 99.0  # percent of the reference
 
 
@@ -22,7 +22,7 @@ def pages(studio: Studio) -> None:
 
     @ui.page("/compare")
     def compare() -> None:
-        with page("/compare", str(studio.root)):
+        with page("/compare", str(studio.shown)):
             _Comparison(studio)
 
 
@@ -82,7 +82,8 @@ class _Comparison:
         with self.list:
             for record in self.records:
                 if record.problem == self.problem.value:
-                    box = ui.checkbox(record.name, value=known.get(record.name, not known), on_change=self._choose)
+                    ticked = known.get(record.name, not known and len(self.boxes) < FIRST)
+                    box = ui.checkbox(record.name, value=ticked, on_change=self._choose)
                     self.boxes[record.name] = box.props("dense").classes("q-py-xs")
             if not self.boxes:
                 ui.label("No run has a result yet.").classes("nd-muted")
@@ -169,4 +170,4 @@ class _Comparison:
         if not names:
             said("choose runs first")
             return None
-        return comparison_lines([str(Path(self.studio.root) / name) for name in names])
+        return comparison_lines([str(self.studio.shown / name) for name in names])

@@ -22,7 +22,7 @@ def pages(studio: Studio) -> None:
 
     @ui.page("/denoise")
     def denoise() -> None:
-        with page("/denoise", str(studio.root)), ui.row().classes("w-full gap-4 items-start"):
+        with page("/denoise", str(studio.shown)), ui.row().classes("w-full gap-4 items-start"):
             with ui.column().classes("gap-4").style("flex: 1 1 300px; max-width: 380px; min-width: 0"):
                 form = _Form(studio.model or "default")
                 _edge()
@@ -116,7 +116,8 @@ class _Results:
                 tile("sent").text = "exact" if shown.bits_sent is None else f"{shown.bits_sent / 8000:.1f} kB"
                 tile("wrong bits").text = f"{shown.wrong_bits:,}"
             groups = [f"users {users(members)} share {steps}" for members, steps in shown.groups]
-            ui.label("; ".join(groups) + " steps" if groups else "nobody shares a step").classes("nd-muted")
+            sharing = "; ".join(groups) + " steps" if groups else "nobody shares a step"
+            ui.label(f"{sharing}. Blue frames are shared, orange ones each user's own.").classes("nd-muted")
             with ui.row().classes("w-full items-center no-wrap gap-3"):
                 self.word = ui.label().classes("nd-muted").style("min-width: 92px")
                 self.slider = ui.slider(min=0, max=len(shown.at) - 1, step=1, value=len(shown.at) - 1)

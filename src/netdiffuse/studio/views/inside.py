@@ -1,6 +1,7 @@
 """Look inside: the denoising of a decision, step by step, on the problem's own picture; contexts can be changed."""
 
 import secrets
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -23,7 +24,7 @@ def pages(studio: Studio) -> None:
 
     @ui.page("/inside")
     async def inside(run: str = "") -> None:
-        with page("/inside", str(studio.root)):
+        with page("/inside", str(studio.shown)):
             usable = [record.name for record in studio.records if (record.path / "checkpoint").is_dir()]
             with card("Decision") as title:
                 with title:
@@ -52,7 +53,7 @@ def pages(studio: Studio) -> None:
                 spinner.delete()
                 if found is not None:
                     with place:
-                        _Picture(found, choice.value)
+                        _Picture(found, choice.value, studio.shown / choice.value)
 
             choice.on_value_change(open_)
             if usable and choice.value is None:
@@ -65,8 +66,8 @@ def pages(studio: Studio) -> None:
 class _Picture:
     """A context, the chain, and what is decided."""
 
-    def __init__(self, inside: Inside, name: str) -> None:
-        self.inside, self.name = inside, name
+    def __init__(self, inside: Inside, name: str, shown: Path) -> None:
+        self.inside, self.name, self.shown = inside, name, shown
         self.context_seed, self.noise_seed = 0, 0
         self.context: list[float] = inside.sample(self.context_seed)
         self.look: Look | None = None
@@ -207,7 +208,7 @@ class _Picture:
 
     def _lines(self) -> Lines:
         return decision_lines(
-            str(self.inside.run.path),
+            str(self.shown),
             self._seed,
             self.inside.shaped(self.context),
             self.inside.names,

@@ -210,7 +210,7 @@ class RunPanel:
 
     def _lines(self, record: RunRecord) -> Lines:
         assert record.config is not None
-        return Training.of(record.config).lines(f"runs/{record.path.name}-again")
+        return Training.of(record.config).lines(str(self.studio.shown / f"{record.name}-again"))
 
 
 def _points(curve: pd.DataFrame, name: str) -> Points:

@@ -22,7 +22,7 @@ def pages(studio: Studio) -> None:
 
     @ui.page("/")
     def train(run: str = "") -> None:
-        with page("/", str(studio.root)), ui.row().classes("w-full gap-4 items-start"):
+        with page("/", str(studio.shown)), ui.row().classes("w-full gap-4 items-start"):
             with (
                 ui.column()
                 .classes("col-12 col-md-4 gap-4")
@@ -61,7 +61,7 @@ def form_card(studio: Studio, choose: Callable[[str], None]) -> None:
                 return None
             seed = int(training.options.get("seed", 0))
             name = studio.free_name(training.problem, training.algorithm, seed)
-            return training.lines(str(studio.root / name))
+            return training.lines(str(studio.shown / name))
 
         async def start() -> None:
             training = form.training()
