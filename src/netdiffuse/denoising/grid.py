@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from netdiffuse.denoising.families import Family
+from netdiffuse.denoising.handoff import send_state
+from netdiffuse.denoising.link import Delivery, Link
 from netdiffuse.denoising.planner import Plan, Segment
 from netdiffuse.denoising.sharing import share
 from netdiffuse.denoising.state import ChainState
@@ -24,6 +27,7 @@ class Split:
         trails: of each user, the states after 0, 1, .. T steps.
         pictures: the last ones.
         alone: what each user would have made alone, from the same noise.
+        deliveries: of the hand-offs; none without a link.
     """
 
     prompts: tuple[str, ...]
@@ -31,6 +35,7 @@ class Split:
     trails: tuple[tuple[ChainState, ...], ...]
     pictures: tuple[Image.Image, ...]
     alone: tuple[Image.Image, ...]
+    deliveries: tuple[Delivery, ...] = ()
 
 
 def split(
@@ -41,6 +46,7 @@ def split(
     seed: int = 0,
     scheduler: str | None = None,
     guidance_scale: float | None = None,
+    link: Link | None = None,
 ) -> Split:
     """Run a plan on this host, each user's own steps included, and each user's chain alone to compare with.
 
@@ -51,6 +57,7 @@ def split(
         seed: of the noise; whoever shares starts from the same as alone.
         scheduler: a name of `schedulers.NAMES`; the model's own unless told.
         guidance_scale: weight of the prompts; what is usual for the model unless told.
+        link: that the shared chains cross on their way to the users; none unless told, and nothing is changed.
     """
     conditioning = model.encode(prompts, guidance_scale)
     first = {member: root.leaders[0] for root in plan.roots for member in root.members}
@@ -67,7 +74,11 @@ def split(
                 trails[member].append(states.select([row]))
 
     handed = share(model, plan, conditioning, begin, seeds=range(seed, seed + plan.users), watch=watch)
+    generator, deliveries = torch.Generator().manual_seed(seed), []
     for user, state in enumerate(handed):
+        if link is not None and plan.shared_steps[user]:
+            state, sent = send_state(state, link, generator)
+            deliveries += sent
         trails[user] += model.run(state, conditioning.select([user]))
     alone = [model.advance(start, conditioning.select([user])) for user, start in enumerate(starts)]
     return Split(
@@ -76,6 +87,7 @@ def split(
         tuple(tuple(trail) for trail in trails),
         tuple(picture for trail in trails for picture in model.decode(trail[-1])),
         tuple(picture for state in alone for picture in model.decode(state)),
+        tuple(deliveries),
     )
 
 

@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from netdiffuse.common import InvalidValueError, checks, mean_interval
-from netdiffuse.denoising.cost import Radio
 from netdiffuse.denoising.embeddings import PromptEncoder
 from netdiffuse.denoising.families import Family
-from netdiffuse.denoising.link import BinarySymmetric, Link
+from netdiffuse.denoising.handoff import link_with_errors, send_state
 from netdiffuse.denoising.planner import cosines
 from netdiffuse.denoising.quality import distance
 from netdiffuse.denoising.state import ChainState
@@ -152,15 +150,8 @@ def _pair(model: Family, judge: Judge, study: Study, pair: Pair, similarity: flo
 
 def _sent(state: ChainState, bit_error_rate: float, codec: str) -> ChainState:
     """The chains after a link that keeps its bit errors, history of the solver included."""
-    link = Link(codec, BinarySymmetric(bit_error_rate), Radio(), on_failure="keep")
     generator = torch.Generator().manual_seed(round(1e6 * bit_error_rate) + state.step)
-
-    def send(tensor: Tensor) -> Tensor:
-        latent = link.send(tensor, generator).latent
-        assert latent is not None  # kept, whatever happened to it
-        return latent
-
-    return state.map(send)
+    return send_state(state, link_with_errors(codec, bit_error_rate), generator)[0]
 
 
 def quality_table(trials: Sequence[Trial], study: Study, model: Family, judge: str, bins: int = 4) -> QualityTable:
