@@ -51,6 +51,14 @@ def test_split(model, tmp_path, capsys):
         assert picture.size == (16, 16)
 
 
+def test_split_over_a_link(model, tmp_path, capsys):
+    words = ["--shared", 2, "--model", model, "--out", tmp_path, "--json", "--codec", "uint8"]
+    assert call("denoise", "split", *WORDS, *words, "--bit-error-rate", 0.02) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["codec"], summary["bit_error_rate"]) == ("uint8", 0.02)
+    assert summary["bits_sent"] > 0
+
+
 def test_sharing_nothing_changes_nothing(model, tmp_path, capsys):
     assert call("denoise", "split", *WORDS, "--shared", 0, "--model", model, "--out", tmp_path, "--json") == 0
     summary = json.loads(capsys.readouterr().out)
@@ -116,6 +124,7 @@ def test_a_device_whose_server_is_gone(model, tmp_path, capsys):
         (["split", "--prompts", "a", "--steps", "0"], "steps must be"),
         (["split", "--prompts", "a", "--shared", "12"], "shared must be"),
         (["split", "--prompts", "a", "--seed", "-1"], "seed must be"),
+        (["split", "--prompts", "a", "--bit-error-rate", "0.1"], "needs a --codec"),
         (["device", "--prompt", " "], "--prompt must say"),
         (["device", "--prompt", "a", "--out", "a.txt"], "--out must end in"),
         (["serve", "--host", "0.0.0.0"], "open to others: give a token (--token"),

@@ -1,9 +1,10 @@
+import os
 import sys
 
 import pytest
 
 from netdiffuse.common import InvalidValueError
-from netdiffuse.common.files import check_entries, locked
+from netdiffuse.common.files import Holder, check_entries, holder, locked
 
 
 @pytest.mark.parametrize(
@@ -22,3 +23,22 @@ def test_a_lock_is_held_by_one_alone_and_let_go(tmp_path):
     for _ in range(2):
         with locked(tmp_path / "lock"), pytest.raises(BlockingIOError), locked(tmp_path / "lock"):
             pass
+
+
+def test_who_holds_a_lock(tmp_path):
+    path = tmp_path / "lock"
+    assert holder(path) is None
+    with locked(path):
+        found = holder(path)
+        assert found.is_here
+        assert found.pid == os.getpid()
+    assert holder(path) is None
+    assert path.read_text() != ""  # what it says is believed only while it is held
+
+
+def test_a_lock_that_does_not_say_by_whom(tmp_path):
+    path = tmp_path / "lock"
+    with locked(path):
+        path.write_text("")
+        assert holder(path) == Holder(None, None)
+        assert not holder(path).is_here

@@ -39,6 +39,7 @@ def _run(words: Sequence[str]) -> int:
     from netdiffuse.cli.evaluate import evaluate
     from netdiffuse.cli.lists import algorithms, problems
     from netdiffuse.cli.plot import plot
+    from netdiffuse.cli.studio import studio
     from netdiffuse.cli.train import train
     from netdiffuse.cli.users import COMMANDS as USERS
     from netdiffuse.cli.users import users
@@ -52,6 +53,7 @@ def _run(words: Sequence[str]) -> int:
         "decide": decide,
         "denoise": denoise,
         "users": users,
+        "studio": studio,
         "problems": problems,
         "algorithms": algorithms,
         "doctor": doctor,

@@ -2,14 +2,19 @@
 
 import json
 import os
+import socket
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from netdiffuse.common.errors import InvalidValueError
+
+LOCK_ATTEMPTS = 10
 
 
 @contextmanager
@@ -83,9 +88,29 @@ def check_entries(value: object, types: Mapping[str, type | tuple[type, ...]]) -
     return value
 
 
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock.
+
+    Attributes:
+        pid: the process; None where it did not say.
+        host: its machine; None likewise.
+    """
+
+    pid: int | None
+    host: str | None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the process runs on this machine, and can be sent a signal."""
+        return self.pid is not None and self.host == socket.gethostname()
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold a lock on a file, which is made for it, for the length of a block; it ends with the process at the latest.
+
+    The file says who holds it; see `holder`.
 
     Raises:
         BlockingIOError: another process, or another block, holds it.
@@ -95,11 +120,48 @@ def locked(path: Path) -> Iterator[None]:
         return
     import fcntl
 
-    with open(path, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise
-        except OSError:  # a file system without locks
-            pass
+    with open(path, "a+", encoding="utf-8") as file:
+        for attempt in range(LOCK_ATTEMPTS):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if attempt == LOCK_ATTEMPTS - 1:
+                    raise
+                time.sleep(0.01)  # somebody may only look whether it is held
+            except OSError:  # a file system without locks
+                break
+        write_holder(file, os.getpid())
         yield
+
+
+def write_holder(file: TextIO, pid: int) -> None:
+    """Have a file that is locked say by whom: a process of this machine."""
+    file.truncate(0)
+    file.write(json.dumps({"pid": pid, "host": socket.gethostname()}))
+    file.flush()
+
+
+def holder(path: Path) -> Holder | None:
+    """Who holds the lock on a file; None where nobody does, or where there are no locks (Windows)."""
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _written(file.read())
+    except OSError:  # it is not there, may not be read, or its file system has no locks
+        pass
+    return None
+
+
+def _written(text: str) -> Holder:
+    try:
+        entries = check_entries(json.loads(text), {"pid": int, "host": str})
+    except ValueError:  # it is being written, or a version that did not write it holds the lock
+        return Holder(None, None)
+    return Holder(entries["pid"], entries["host"])

@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from netdiffuse.denoising.families import Family
+from netdiffuse.denoising.handoff import send_state
+from netdiffuse.denoising.link import Delivery, Link
 from netdiffuse.denoising.planner import Plan, Segment
 from netdiffuse.denoising.sharing import share
 from netdiffuse.denoising.state import ChainState
@@ -25,6 +28,7 @@ class Split:
         pictures: the last ones.
         alone: what each user would have made alone, from the same noise.
         evaluations_per_step: of the network, for one chain.
+        deliveries: of the hand-offs; none without a link.
     """
 
     prompts: tuple[str, ...]
@@ -33,6 +37,7 @@ class Split:
     pictures: tuple[Image.Image, ...]
     alone: tuple[Image.Image, ...]
     evaluations_per_step: int
+    deliveries: tuple[Delivery, ...] = ()
 
 
 def split(
@@ -43,6 +48,7 @@ def split(
     seed: int = 0,
     scheduler: str | None = None,
     guidance_scale: float | None = None,
+    link: Link | None = None,
 ) -> Split:
     """Run a plan on this host, each user's own steps included, and each user's chain alone to compare with.
 
@@ -53,6 +59,7 @@ def split(
         seed: of the noise; whoever shares starts from the same as alone.
         scheduler: a name of `schedulers.NAMES`; the model's own unless told.
         guidance_scale: weight of the prompts; what is usual for the model unless told.
+        link: that the shared chains cross on their way to the users; none unless told, and nothing is changed.
     """
     conditioning = model.encode(prompts, guidance_scale)
     first = {member: root.leaders[0] for root in plan.roots for member in root.members}
@@ -69,7 +76,11 @@ def split(
                 trails[member].append(states.select([row]))
 
     handed = share(model, plan, conditioning, begin, seeds=range(seed, seed + plan.users), watch=watch)
+    generator, deliveries = torch.Generator().manual_seed(seed), []
     for user, state in enumerate(handed):
+        if link is not None and plan.shared_steps[user]:
+            state, sent = send_state(state, link, generator)
+            deliveries += sent
         trails[user] += model.run(state, conditioning.select([user]))
     alone = [model.advance(start, conditioning.select([user])) for user, start in enumerate(starts)]
     return Split(
@@ -79,6 +90,7 @@ def split(
         tuple(picture for trail in trails for picture in model.decode(trail[-1])),
         tuple(picture for state in alone for picture in model.decode(state)),
         conditioning.evaluations,
+        tuple(deliveries),
     )
 
 

@@ -68,7 +68,7 @@ class Children:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,
-                env=_environment(),
+                env=environment(),
                 process_group=0,  # a terminal's Ctrl-C comes to this process alone, which passes it on once
             )
             self._running.add(process)
@@ -84,7 +84,7 @@ class Children:
             raise RunError(f"netdiffuse {' '.join(words)} failed: {lines[-1]}")
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """A child's variables: it imports what this process would import, and not what lies in the working directory."""
     places = os.pathsep.join(place or os.getcwd() for place in sys.path)
     return {**os.environ, "PYTHONPATH": places, "OMP_NUM_THREADS": "1"}

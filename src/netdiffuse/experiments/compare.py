@@ -17,7 +17,7 @@ from netdiffuse.experiments.evaluation import measure_of
 from netdiffuse.experiments.policies import undisturbed
 from netdiffuse.experiments.results import RESULTS, Row, plot_comparison, read_rows
 from netdiffuse.experiments.run import CONFIG, Run
-from netdiffuse.experiments.specs import MethodSpec, parse_spec
+from netdiffuse.experiments.specs import MethodSpec, method_label, parse_spec
 from netdiffuse.experiments.tasks import AnyTask, make_task
 from netdiffuse.experiments.training import check_resumable
 
@@ -104,7 +104,7 @@ def compare(
         _check_same(config.parent, common, learned.get(config.parent, (None, 0))[0])
     for spec in specs:
         if spec not in rules:
-            _check_learns(spec, task)
+            check_learns(spec, task)
     rows = {(rule.label, seed): _rule_row(task, rule.method, seed, common) for rule in rules for seed in seeds}
     for (label, seed), row in rows.items():
         tell(f"{label}, seed {seed}: {row['optimality_percent']:.4g} (a rule, nothing to train)")
@@ -159,8 +159,12 @@ def _check_same(run_dir: Path, common: Mapping[str, Any], spec: MethodSpec | Non
             raise RunError(f"{run_dir} was made with {key} {getattr(config, key)}, not {value}: choose another --out")
 
 
-def _check_learns(spec: MethodSpec, task: AnyTask) -> None:
-    """Make a method's model and forget it: what cannot be trained is to be known before anything else is."""
+def check_learns(spec: MethodSpec, task: AnyTask) -> None:
+    """Make a method's model and forget it: what cannot be trained is to be known before anything else is.
+
+    Raises:
+        UnsupportedError, InvalidValueError: the method cannot learn this, or refuses its settings.
+    """
     check_resumable(spec.settings)
     with undisturbed():
         env = task.training_env(known.default_n_envs(spec.method, task.one_shot, task.batched), seed=0)
@@ -197,17 +201,30 @@ def _train(
         children.run("train", *words, "--threads", "1", "--out", str(run_dir))
     elif not Run(run_dir).finished:
         children.run("train", "--resume", str(run_dir))
-    run = Run(run_dir)
+    return row_of(Run(run_dir), spec.label)
+
+
+def row_of(run: Run, label: str | None = None) -> Row:
+    """A run that has come to a stop as a comparison's row; see `Comparison`.
+
+    Args:
+        run: the run.
+        label: what its method is called; its algorithm, with what was set of it, unless told.
+
+    Raises:
+        RunError: it has not come to a stop yet, or its files are damaged.
+    """
     summary = run.summary
-    assert summary is not None  # training came to its end
+    if summary is None:
+        raise RunError(f"{run.path} has no result yet: wait until it stops, or stop it")
     measure = measure_of(summary["evaluation"])
     curve = run.curve
     # A reference of about zero may be positive on the final evaluation's contexts alone: then there is no curve.
     known_curve = curve[["seconds", measure]].to_numpy().tolist() if measure in curve else []
     return {
         "problem": run.config.problem,
-        "method": spec.label,
-        "seed": seed,
+        "method": label or method_label(run.config),
+        "seed": run.config.seed,
         "seconds": summary["train_seconds"],
         "timesteps": summary["timesteps"],
         "optimality_percent": summary["evaluation"][measure],

@@ -88,13 +88,18 @@ def versions() -> dict[str, str]:
 
 def default_out(config: Config) -> Path:
     """runs/PROBLEM-ALGORITHM-sSEED, with a number at the end where that exists."""
-    word = re.sub(r"[^\w.]+", "-", config.problem.rpartition(":")[2]).strip("-")
-    base = Path("runs") / f"{word}-{config.algorithm}-s{config.seed}"
+    base = Path("runs") / run_name(config.problem, config.algorithm, config.seed)
     path, number = base, 1
     while path.exists():
         number += 1
         path = base.with_name(f"{base.name}-{number}")
     return path
+
+
+def run_name(problem: str, algorithm: str, seed: int) -> str:
+    """PROBLEM-ALGORITHM-sSEED, the name of a run's folder."""
+    word = re.sub(r"[^\w.]+", "-", problem.rpartition(":")[2]).strip("-")
+    return f"{word}-{algorithm}-s{seed}"
 
 
 def portable_name(name: str) -> str:

@@ -79,11 +79,12 @@ def describe(report: Report) -> str:
     if report.fraction >= 1:
         parts.append("evaluating")
     elif report.seconds_left is not None:
-        parts.append(f"{_duration(report.seconds_left)} left")
+        parts.append(f"{duration(report.seconds_left)} left")
     return "  ".join(parts)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds as text: `42 s`, `3 min 05 s`, `1 h 20 min`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -210,6 +210,16 @@ class Run:
         Raises:
             RunError: the file is missing or damaged.
         """
+        table = self.progress
+        return table[[column for column in table.columns if "/" not in column]]
+
+    @property
+    def progress(self) -> pd.DataFrame:
+        """The whole of progress.csv, a row an evaluation: as `curve`, then losses and others, such as `critic/loss`.
+
+        Raises:
+            RunError: the file is missing or damaged.
+        """
         path = self.path / PROGRESS
         if not path.is_file():
             raise RunError(f"{self.path} has no {PROGRESS}: training has not begun")
@@ -222,7 +232,7 @@ class Run:
                 raise InvalidValueError("it has no rows of seconds, timesteps and a measure")
         except ValueError as error:
             raise RunError(f"{path} is damaged: {error}") from error
-        return table[[column for column in table.columns if "/" not in column]]
+        return table
 
 
 def _checked_summary(value: object) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import torch
 from netdiffuse.experiments.config import versions
 from netdiffuse.experiments.training import train
 
-EXTRAS = {"parquet": "pyarrow"}
+EXTRAS = {"parquet": "pyarrow", "studio": "nicegui"}
 ALGORITHM = "diffusion-apg"  # learns fastest, so that a slow machine passes too
 
 

@@ -4,7 +4,7 @@ import ast
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Union
 
@@ -41,10 +41,14 @@ class Setting:
         return _type_name(self.type)
 
 
-def settings_of(cls: Callable[..., Any]) -> list[Setting]:
+def settings_of(cls: Callable[..., Any], provided: Collection[str] = PROVIDED) -> list[Setting]:
     """The settings of an algorithm, from the signature and the docstrings of its constructor and class.
 
-    A class that passes `**kwargs` on to its parent has the parent's settings too.
+    A class that passes `**kwargs` on to its parent has the parent's settings too. A function will do as well.
+
+    Args:
+        cls: the class.
+        provided: arguments that are no settings.
     """
     settings: dict[str, Setting] = {}
     for owner in cls.__mro__ if inspect.isclass(cls) else (cls,):
@@ -56,7 +60,7 @@ def settings_of(cls: Callable[..., Any]) -> list[Setting]:
         parameters = inspect.signature(constructor).parameters.values()
         for parameter in parameters:
             named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-            if named and parameter.name not in PROVIDED and parameter.name not in settings:
+            if named and parameter.name not in provided and parameter.name not in settings:
                 annotation = hints.get(parameter.name, Any)
                 default = None if parameter.default is parameter.empty else parameter.default
                 settings[parameter.name] = Setting(parameter.name, annotation, default, helps.get(parameter.name, ""))

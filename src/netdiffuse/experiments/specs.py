@@ -6,7 +6,7 @@ from typing import Any
 
 from netdiffuse.common import InvalidValueError, UnknownNameError
 from netdiffuse.experiments import methods
-from netdiffuse.experiments.config import plain
+from netdiffuse.experiments.config import Config, plain
 from netdiffuse.experiments.settings import parse_assignments
 
 
@@ -53,6 +53,14 @@ def parse_spec(word: str) -> MethodSpec:
     if policy is not None:
         methods.check_policy(method, str(policy))
     return MethodSpec(word, method, policy, plain(methods.check_method_settings(method, settings)))
+
+
+def method_label(config: Config) -> str:
+    """What was trained as a word that `parse_spec` reads: the algorithm, its policy where it has two, its settings."""
+    settings: dict[str, Any] = dict(config.settings)
+    if config.policy != methods.default_policy(config.algorithm, "EquivariantPolicy"):
+        settings["policy"] = config.policy
+    return ":".join([config.algorithm, *(f"{name}={value}" for name, value in settings.items())])
 
 
 def split_specs(text: str) -> list[str]:

@@ -11,7 +11,7 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 
-from netdiffuse.common import InvalidValueError, UnsupportedError, checks
+from netdiffuse.common import InvalidValueError, UnsupportedError
 from netdiffuse.common.files import write_json
 from netdiffuse.experiments import methods
 from netdiffuse.experiments.budget import UNLIMITED, Budget, TimeBudget, release
@@ -28,6 +28,7 @@ from netdiffuse.experiments.config import Config, check_device, default_out, pla
 from netdiffuse.experiments.evaluation import SEED
 from netdiffuse.experiments.interrupts import stop_on_interrupt
 from netdiffuse.experiments.monitor import Monitor, Report, TrainingStopped
+from netdiffuse.experiments.options import check_options
 from netdiffuse.experiments.policies import undisturbed
 from netdiffuse.experiments.run import CONFIG, SUMMARY, Run, refuse_occupied
 from netdiffuse.experiments.tasks import AnyTask, Score, make_task
@@ -86,13 +87,9 @@ def train(
         RunError: the folder is not empty.
     """
     budget = Budget(30.0 if seconds is None and timesteps is None else seconds, timesteps)
-    checks.seed("seed", seed)
-    most = checks.MOST_THREADS
-    threads = 1 if threads is None else checks.integer("threads", threads, maximum=most)
     methods.check_trainable(algorithm)
+    check_options(algorithm, {"seed": seed, "threads": threads, "policy": policy, "n_envs": n_envs})
     task = make_task(problem, problem_args)
-    if policy is not None:
-        methods.check_policy(algorithm, policy)
     if n_envs is None:
         n_envs = methods.default_n_envs(algorithm, task.one_shot, task.batched)
     config = Config(
@@ -103,15 +100,15 @@ def train(
         policy=policy or methods.default_policy(algorithm, task.policy),
         seed=seed,
         budget=budget.as_dict(),
-        n_envs=checks.integer("n_envs", n_envs),
+        n_envs=n_envs,
         device=check_device(device),
-        threads=threads,
+        threads=1 if threads is None else threads,
         versions=versions(),
         contexts=contexts,
     )
     path = default_out(config) if out is None else Path(out)
     refuse_occupied(path)
-    with _torch_threads(threads):
+    with _torch_threads(config.threads):
         # Before the folder is made, as both may refuse: the model its settings, the evaluation its contexts.
         model = _make_model(config, task)
         final = _final_score(config, task)

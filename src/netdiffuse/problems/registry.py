@@ -81,7 +81,7 @@ def make_problem(name: str, **arguments: Any) -> Problem:
         InvalidValueError: an argument that the class does not take or accept, or a class that cannot be
             loaded.
     """
-    problem = _problem_class(name)
+    problem = problem_class(name)
     parameters = inspect.signature(problem).parameters
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         for key in arguments:
@@ -107,10 +107,15 @@ def recommended_policy(name: str) -> str:
     """
     if name in PRESETS:
         return PRESETS[name].policy
-    return "MlpPolicy" if _problem_class(name).structure == "vector" else "EquivariantPolicy"
+    return "MlpPolicy" if problem_class(name).structure == "vector" else "EquivariantPolicy"
 
 
-def _problem_class(name: str) -> type[Problem]:
+def problem_class(name: str) -> type[Problem]:
+    """The class of a problem, as `make_problem` takes its name.
+
+    Raises:
+        UnknownNameError, InvalidValueError: as `make_problem`.
+    """
     if name in PRESETS:
         return PRESETS[name].problem
     place, colon, class_name = name.rpartition(":")

@@ -2,42 +2,18 @@
 
 from typing import TYPE_CHECKING
 
+from netdiffuse.denoising import opening
+from netdiffuse.denoising.opening import DEFAULT, source_of
+
 if TYPE_CHECKING:
     from netdiffuse.denoising.families import Family
 
-DEFAULT = "default"
+__all__ = ["DEFAULT", "opened", "source_of"]
 
 
 def opened(model: str, dtype: str) -> "Family":
-    """A model by its name; "default" is the small one that netdiffuse ships.
-
-    Raises:
-        MissingExtraError: the extra [denoising] is not installed.
-    """
-    from netdiffuse.common import MissingExtraError
-
-    try:
-        from transformers.utils import logging as transformers_logging
-
-        # It says at every start which optional packages it does without.
-        transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        from diffusers.utils import logging as diffusers_logging
-    except ImportError as error:
-        raise MissingExtraError("split denoising", "denoising") from error
-    diffusers_logging.disable_progress_bar()
+    """As `opening.opened`, saying meanwhile what is done."""
     from netdiffuse.cli.output import working
-    from netdiffuse.denoising.families import open_model
 
-    source = source_of(model)
     with working(f"opening the model '{model}'"):
-        return open_model(source, dtype=dtype)
-
-
-def source_of(model: str) -> str:
-    """The name on a hub, or the folder, that a name stands for."""
-    if model != DEFAULT:
-        return model
-    from netdiffuse.denoising.default_model import default_model_path
-
-    return str(default_model_path())
+        return opening.opened(model, dtype)

@@ -14,6 +14,8 @@ def split(
     scheduler: Name = None,
     seed: int = 0,
     guidance: float | None = None,
+    codec: Name = None,
+    bit_error_rate: float = 0.0,
     out: Folder = None,
     dtype: str = "float32",
     json: AsJson = False,
@@ -28,6 +30,8 @@ def split(
         scheduler: ddim, euler, euler-ancestral, dpm++, dpm++-karras, unipc or lcm; the model's own unless told.
         seed: of the noise.
         guidance: weight of the prompts; what is usual for the model unless told.
+        codec: in how many bits the shared chains are handed over: fp16, uint8 or int4; exactly unless told.
+        bit_error_rate: of the link they cross, in [0, 0.5]; wrong bits are kept.
         out: folder for the pictures and summary.json; runs/denoise-split unless told.
         dtype: float32, float16 or bfloat16.
         json: print summary.json on standard output instead of the table.
@@ -45,6 +49,11 @@ def split(
     checks.integer("steps", steps)
     if shared is not None:
         checks.integer("shared", shared, minimum=0, maximum=steps)
+    if bit_error_rate and codec is None:
+        raise InvalidValueError("--bit-error-rate needs a --codec: an exact hand-off has no place for wrong bits")
+    from netdiffuse.denoising.handoff import link_with_errors
+
+    link = None if codec is None else link_with_errors(codec, bit_error_rate)
     family = opened(model, dtype)
     from netdiffuse.denoising import cost, grid
     from netdiffuse.denoising.planner import fixed_plan, make_plan
@@ -58,18 +67,16 @@ def split(
     else:
         plan = fixed_plan(len(prompts), steps, shared)
     with working("denoising"):
-        found = grid.split(family, prompts, plan, seed=seed, scheduler=scheduler, guidance_scale=guidance)
+        found = grid.split(family, prompts, plan, seed=seed, scheduler=scheduler, guidance_scale=guidance, link=link)
         sheet = grid.draw(family, found)
     far = distance(found.pictures, found.alone)
-    handed_over = [trail[k] for trail, k in zip(found.trails, plan.shared_steps, strict=True)]
-    spared = saving(
-        plan,
-        cost.SERVER,
-        cost.device(),
-        cost.Radio(),
-        [8 * len(state.to_bytes()) for state in handed_over],
-        found.evaluations_per_step,
-    )
+    bits_sent = sum(delivery.bits_sent for delivery in found.deliveries) if found.deliveries else None
+    if bits_sent is None:
+        handed_over = [trail[k] for trail, k in zip(found.trails, plan.shared_steps, strict=True)]
+        state_bits: list[float] = [8 * len(state.to_bytes()) for state in handed_over]
+    else:  # states of one shape weigh the same
+        state_bits = [bits_sent / sum(k > 0 for k in plan.shared_steps)] * plan.users
+    spared = saving(plan, cost.SERVER, cost.device(), cost.Radio(), state_bits, found.evaluations_per_step)
     summary = {
         "model": {"family": family.name, "revision": family.revision},
         "steps": steps,
@@ -77,6 +84,9 @@ def split(
         "server_steps": plan.server_steps,
         "device_steps": plan.device_steps,
         "cost": spared.summary(),
+        "codec": codec,
+        "bit_error_rate": bit_error_rate,
+        "bits_sent": bits_sent,
         "users": [
             {"prompt": prompt, "shared_steps": k}
             | {name: values[user] if isfinite(values[user]) else None for name, values in far.items()}

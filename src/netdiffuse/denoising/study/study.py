@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from netdiffuse.common import InvalidValueError, checks, mean_interval
-from netdiffuse.denoising.cost import Radio
 from netdiffuse.denoising.embeddings import PromptEncoder
 from netdiffuse.denoising.families import Family
-from netdiffuse.denoising.link import BinarySymmetric, Link
+from netdiffuse.denoising.handoff import link_with_errors, send_state
 from netdiffuse.denoising.planner import cosines
 from netdiffuse.denoising.quality import distance
 from netdiffuse.denoising.quality_table import QualityTable
@@ -155,16 +153,9 @@ def _sent(state: ChainState, pair: Pair, bit_error_rate: float, codec: str) -> C
 
     Every pair, step and rate has errors of its own, so that they even out over the pairs.
     """
-    link = Link(codec, BinarySymmetric(bit_error_rate), Radio(), on_failure="keep")
     point = repr((pair.leader, pair.follower, state.step, float(bit_error_rate)))
     generator = torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(point.encode()).digest()[:8], "little"))
-
-    def send(tensor: Tensor) -> Tensor:
-        latent = link.send(tensor, generator).latent
-        assert latent is not None  # kept, whatever happened to it
-        return latent
-
-    return state.map(send)
+    return send_state(state, link_with_errors(codec, bit_error_rate), generator)[0]
 
 
 def quality_table(trials: Sequence[Trial], study: Study, model: Family, judge: str, bins: int = 4) -> QualityTable:

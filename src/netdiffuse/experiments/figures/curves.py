@@ -53,7 +53,7 @@ def curves_figure(
         levels: rules to their value, as dashed lines.
     """
     with styled():
-        drawn = {name: _band(runs) for name, runs in curves.items()}
+        drawn = {name: band(runs) for name, runs in curves.items()}
         highest = max(float(np.nanmax(mean)) for _, mean, _, _ in drawn.values())
         zoom = reference == 100 and 90 < highest < 100
         ends = _ends(drawn) if reference is None and levels else None
@@ -89,7 +89,7 @@ def curves_figure(
     return figure
 
 
-def _band(runs: Sequence[Curve]) -> tuple[Array, Array, Array, Array]:
+def band(runs: Sequence[Curve]) -> tuple[Array, Array, Array, Array]:
     """Mean, and lower and upper end of the band, on a common axis of time.
 
     The band is the 95% interval or, of fewer than five runs, whose interval says little, their range.

@@ -114,8 +114,7 @@ def denoising_figure(probabilities: Array, observations: Array, simulator: Servi
         for i, axes in enumerate(panels):
             mesh = axes.imshow(probabilities[:, i].T, aspect="auto", vmin=0, vmax=1, cmap="viridis")
             need = round(float(observations[i, -2]) * 250)
-            free = observations[i, 1 : 2 * p : 2] * simulator.providers.total_t
-            best = np.where(free >= need - 0.5, simulator.providers.quality(need), -1).argmax()
+            best = prophets_choice(observations[i], simulator)
             axes.plot(steps - 1, best, "o", color="white", mfc="none", ms=9, mew=2)
             axes.set_title(f"task of {need} steps")
             axes.set_xlabel("denoising step")
@@ -126,3 +125,11 @@ def denoising_figure(probabilities: Array, observations: Array, simulator: Servi
         figure.colorbar(mesh, ax=list(panels), pad=0.02, label="probability")
         figure.supxlabel("step 0: noise; ring: the prophet's choice", fontsize=9, color=MUTED)
     return figure
+
+
+def prophets_choice(observation: Array, simulator: ServiceSimulator) -> int:
+    """The provider of the best quality among those with room, by an observation of shape (2 P + 2,)."""
+    p = len(simulator.providers)
+    need = round(float(observation[-2]) * 250)
+    free = observation[1 : 2 * p : 2] * simulator.providers.total_t
+    return int(np.where(free >= need - 0.5, simulator.providers.quality(need), -1).argmax())

@@ -5,15 +5,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from netdiffuse.common import MissingExtraError
-from netdiffuse.denoising.cost import Radio
 from netdiffuse.problems.shared_denoising.library import Array, library
 from netdiffuse.problems.shared_denoising.outcomes import STEPS
 
 if TYPE_CHECKING:
-    from netdiffuse.denoising.state import ChainState
     from netdiffuse.problems.shared_denoising.simulator import SharedDenoisingSimulator
 
 CODEC = "uint8"
@@ -69,24 +66,13 @@ class QualityByPictures:
             bit_error_rate: of each hand-off.
             seed: of the noise, and of the bit errors.
         """
+        from netdiffuse.denoising.handoff import link_with_errors, send_state
+
         start = self.model.begin([seed], STEPS)
         led = {0: start} | {state.step: state for state in self.model.run(start, self.model.encode([leader]), STEPS)}
         generator = torch.Generator().manual_seed(seed)
         pictures = []
         for prompt, k, rate in zip(prompts, shared.tolist(), bit_error_rate.tolist(), strict=True):
-            state = self._sent(led[k], rate, generator) if k else led[0]
+            state = send_state(led[k], link_with_errors(CODEC, rate), generator)[0] if k else led[0]
             pictures += self.model.decode(self.model.advance(state, self.model.encode([prompt])))
         return [float(quality) for quality in self.judge(pictures, prompts)]
-
-    @staticmethod
-    def _sent(state: "ChainState", bit_error_rate: float, generator: torch.Generator) -> "ChainState":
-        from netdiffuse.denoising.link import BinarySymmetric, Link
-
-        link = Link(CODEC, BinarySymmetric(bit_error_rate), Radio(), on_failure="keep")
-
-        def send(tensor: Tensor) -> Tensor:
-            latent = link.send(tensor, generator).latent
-            assert latent is not None  # kept, whatever happened to it
-            return latent
-
-        return state.map(send)

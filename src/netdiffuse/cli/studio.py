@@ -1,0 +1,35 @@
+"""`netdiffuse studio`."""
+
+import os
+from pathlib import Path
+
+from netdiffuse.cli.arguments import Name
+
+
+def studio(
+    port: int = 8080,
+    runs: Path = Path("runs"),
+    no_browser: bool = False,
+    host: str = "127.0.0.1",
+    password: Name = None,
+    model: Name = None,
+) -> int:
+    """Train, look inside, compare and denoise in a browser. What is trained goes on when it is closed.
+
+    Args:
+        port: where to listen.
+        runs: folder of the runs, those from the command line among them.
+        no_browser: open no browser.
+        host: address to listen at; beyond this machine a password is needed.
+        password: asked for in the browser; $NETDIFFUSE_PASSWORD unless told.
+        model: of the denoising view, name on a hub or a local folder; the small model that netdiffuse ships unless
+            told.
+    """
+    from netdiffuse.studio.server import check_address, serve
+
+    password = password or os.environ.get("NETDIFFUSE_PASSWORD") or None
+    check_address(host, port, password)
+    shown = "localhost" if host in ("127.0.0.1", "::1") else host
+    print(f"opening the studio on {runs} at http://{shown}:{port} (Ctrl-C closes it; trainings go on)", flush=True)
+    serve(runs, host=host, port=port, password=password, show=not no_browser, model=model)
+    return 0

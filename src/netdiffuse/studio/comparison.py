@@ -1,0 +1,155 @@
+"""Chosen runs as a comparison: methods over seeds, their table, their curves, and files of them."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from matplotlib.figure import Figure
+
+from netdiffuse.common import InvalidValueError, RunError, mean_interval
+from netdiffuse.experiments import load
+from netdiffuse.experiments.compare import row_of
+from netdiffuse.experiments.config import short_name
+from netdiffuse.experiments.evaluation import MEASURES
+from netdiffuse.experiments.figures.comparison import comparison_figure
+from netdiffuse.experiments.figures.curves import Curve, band, curves_figure
+from netdiffuse.experiments.figures.style import styled
+from netdiffuse.experiments.results import Row, measure_in, time_to
+from netdiffuse.studio.runs import RunRecord
+
+
+@dataclass(frozen=True)
+class Line:
+    """A method in the table.
+
+    Attributes:
+        method: its name.
+        seeds: the seeds' final values.
+        mean: their mean.
+        half_width: of its 95% interval; None for one seed.
+        worst: the lowest of them.
+        seconds_to: mean seconds to the threshold; None where a seed never came there.
+    """
+
+    method: str
+    seeds: list[float]
+    mean: float
+    half_width: float | None
+    worst: float
+    seconds_to: float | None
+
+
+class Chosen:
+    """Runs of one problem, side by side.
+
+    Args:
+        records: the runs, at least one.
+
+    Attributes:
+        rows: as in a comparison's results.json.
+        left_out: why runs are not among them: they are damaged, or have not come to a stop.
+
+    Raises:
+        InvalidValueError: none that can be used, or runs of several problems.
+    """
+
+    def __init__(self, records: Sequence[RunRecord]) -> None:
+        self.rows: list[Row] = []
+        self.left_out: list[str] = []
+        for record in records:
+            try:
+                self.rows.append(row_of(load(record.path)))
+            except (RunError, OSError) as error:
+                self.left_out.append(str(error))
+        if not self.rows:
+            raise InvalidValueError("; ".join(self.left_out) or "choose a run or more")
+        asked = {(row["problem"], repr(sorted(row["problem_args"].items()))) for row in self.rows}
+        if len(asked) > 1:
+            names = sorted({short_name(problem) for problem, _ in asked})
+            raise InvalidValueError(f"choose runs of one problem with equal arguments, not of {', '.join(names)}")
+        measures = {measure_in([row]) for row in self.rows}
+        if len(measures) > 1:
+            raise InvalidValueError(f"these runs are judged by different measures: {', '.join(sorted(measures))}")
+
+    @property
+    def measure(self) -> str:
+        """What is compared, with its unit."""
+        return MEASURES[measure_in(self.rows)]
+
+    @property
+    def in_percent(self) -> bool:
+        """Whether the measure is a percentage of a reference."""
+        return measure_in(self.rows).endswith("percent")
+
+    @property
+    def rules(self) -> dict[str, float]:
+        """The rules' values, as the first run's evaluation has them, and the reference's."""
+        found = dict(self.rows[0]["evaluation"]["baselines"])
+        return found | ({"reference": 100.0} if self.in_percent else {})
+
+    @cached_property
+    def curves(self) -> dict[str, list[Curve]]:
+        """Method to the learning curves of its seeds."""
+        found: dict[str, list[Curve]] = {}
+        for row in self.rows:
+            if row["curve"]:
+                seconds, values = zip(*row["curve"], strict=True)
+                found.setdefault(row["method"], []).append(Curve(seconds, values))
+        return found
+
+    def bands(self) -> dict[str, tuple[list[list[float]], list[list[float]], list[list[float]]]]:
+        """Method to pairs of seconds and mean, lower and upper edge; see `curves_figure` for what they are."""
+        found = {}
+        for method, runs in self.curves.items():
+            x, *edges = band(runs)
+            mean, low, high = ([[float(a), float(b)] for a, b in zip(x, edge, strict=True)] for edge in edges)
+            found[method] = (mean, low, high)
+        return found
+
+    def table(self, threshold: float) -> list[Line]:
+        """A line a method, the best first.
+
+        Args:
+            threshold: value whose time is looked for.
+        """
+        lines = []
+        for method in dict.fromkeys(row["method"] for row in self.rows):
+            own = [row for row in self.rows if row["method"] == method]
+            values = [float(row["optimality_percent"]) for row in own]
+            interval = mean_interval(values)
+            times = [time_to(row["curve"], threshold) for row in own]
+            reached = [time for time in times if time is not None]
+            seconds = sum(reached) / len(reached) if len(reached) == len(times) else None
+            half = interval.half_width if len(values) > 1 else None
+            lines.append(Line(method, values, interval.mean, half, min(values), seconds))
+        return sorted(lines, key=lambda line: -line.mean)
+
+    def csv(self, threshold: float) -> str:
+        """The table, a row a run: method, seed, final value, seconds, timesteps, seconds to the threshold."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        measure = measure_in(self.rows)
+        writer.writerow(["problem", "method", "seed", measure, "seconds", "timesteps", f"seconds_to_{threshold:g}"])
+        for row in self.rows:
+            values = [row[name] for name in ("problem", "method", "seed", "optimality_percent", "seconds", "timesteps")]
+            time = time_to(row["curve"], threshold)
+            writer.writerow([*values, "" if time is None else time])
+        return text.getvalue()
+
+    def picture(self, kind: str) -> bytes:
+        """The curves (or, where there are none, the final values) as a file: "png" or "svg"."""
+        file = io.BytesIO()
+        with styled():
+            self._figure().savefig(file, format=kind)
+        return file.getvalue()
+
+    def _figure(self) -> Figure:
+        title = short_name(self.rows[0]["problem"])
+        if not self.curves:
+            values = {line.method: line.seeds for line in self.table(0.0)}
+            return comparison_figure(values, title=title, measure=self.measure)
+        levels = {name: value for name, value in self.rules.items() if name != "reference"}
+        reference = 100.0 if self.in_percent else None
+        return curves_figure(self.curves, title=title, measure=self.measure, reference=reference, levels=levels)

@@ -1,0 +1,266 @@
+"""Trainings as processes of their own, and the queue of those that wait, kept on disk beside the runs.
+
+A job is a file. The process that runs it holds a lock on a file beside it, so that whoever opens the folder next
+knows whether it still goes on. Nothing ends with the studio: what is running runs on, what waits waits for the next
+studio on the same folder.
+"""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from netdiffuse.common import InvalidValueError, RunError, checks
+from netdiffuse.common.files import Holder, check_entries, holder, locked, read_json, write_holder, write_json
+from netdiffuse.experiments.children import environment
+from netdiffuse.experiments.run import LOCK
+
+JobState = Literal["queued", "running", "ended"]
+MOST_AT_ONCE = 64
+KEPT = 50  # ended jobs, whose logs say why one failed
+_PROGRAM = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # the studio may run where it is ignored
+from netdiffuse.cli import main
+main()
+"""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training that waits, runs or has ended.
+
+    Attributes:
+        id: sorts by its place in the queue.
+        run: name of the run's folder below the runs folder.
+        words: of the command line, after `netdiffuse`.
+        state: "queued", "running" or "ended".
+    """
+
+    id: str
+    run: str
+    words: tuple[str, ...]
+    state: JobState
+
+
+class Jobs:
+    """The queue of a runs folder.
+
+    Any number of these may look at one folder; the first of them starts what waits.
+
+    Args:
+        root: the runs folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.folder = root / ".studio" / "jobs"
+        self._settings = root / ".studio" / "queue.json"
+        self._children: list[subprocess.Popen[bytes]] = []
+        self._lock = contextlib.ExitStack()
+        self._starts = False
+
+    def close(self) -> None:
+        """Let another studio start what waits."""
+        self._lock.close()
+        self._starts = False
+
+    @property
+    def at_once(self) -> int:
+        """How many run at the same time."""
+        return int(self._read()["at_once"])
+
+    @at_once.setter
+    def at_once(self, number: int) -> None:
+        self._write(at_once=checks.integer("at_once", number, maximum=MOST_AT_ONCE))
+
+    @property
+    def held_by(self) -> str | None:
+        """The paused run that the queue waits for, or None."""
+        held = self._read()["held_by"]
+        return None if held is None else str(held)
+
+    def all(self) -> list[Job]:
+        """Every job, in the order of the queue.
+
+        Raises:
+            RunError: a job's file is damaged.
+        """
+        return [job for path in sorted(self.folder.glob("*.json")) if (job := self._job(path)) is not None]
+
+    def add(self, run: str, words: Sequence[str], first: bool = False) -> Job:
+        """Put a training at the end of the queue, or at its head.
+
+        Args:
+            run: name of the run's folder below the runs folder.
+            words: of the command line, after `netdiffuse`.
+            first: whether it goes before those that wait.
+
+        Raises:
+            RunError: one for the same run waits or runs already.
+        """
+        jobs = self.all()
+        # One that has stopped training still draws its figures for a while: what goes on with it waits for that.
+        goes_on = first and holder(self.root / run / LOCK) is None
+        if any(job.run == run and (job.state == "queued" or (job.state == "running" and not goes_on)) for job in jobs):
+            raise RunError(f"a training of '{run}' waits or runs already")
+        number = time.time_ns()
+        if first:
+            number = min([number, *(int(job.id) for job in jobs if job.state == "queued")]) - 1
+        entry = {"run": run, "words": list(words), "started": False}
+        name = f"{number:020d}"
+        write_json(self.folder / f"{name}.json", entry)
+        return Job(name, run, tuple(words), "queued")
+
+    def remove(self, id_: str) -> None:
+        """Take a job that does not run from the list.
+
+        Raises:
+            RunError: it runs.
+        """
+        job = next((job for job in self.all() if job.id == id_), None)
+        if job is not None and job.state == "running":
+            raise RunError(f"'{job.run}' is running: stop it first")
+        for ending in ("json", "lock", "log"):
+            (self.folder / f"{_checked(id_)}.{ending}").unlink(missing_ok=True)
+
+    def stop(self, run: str) -> None:
+        """Have a run stop with everything saved, whoever started it; the queue goes on.
+
+        Raises:
+            RunError: it does not run, or on another machine.
+        """
+        process = self._holder(run)
+        if process is None:
+            raise RunError(f"'{run}' does not run")
+        if not process.is_here:
+            raise RunError(f"'{run}' is trained on {process.host or 'another machine'}: stop it there")
+        assert process.pid is not None
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            os.kill(process.pid, signal.SIGINT)
+
+    def pause(self, run: str) -> None:
+        """Like `stop`, but what waits keeps waiting until the run is resumed or let go."""
+        self.stop(run)
+        self._write(held_by=run)
+
+    def resume(self, run: str, more: Sequence[str] = ()) -> Job:
+        """Go on with a run before everything that waits.
+
+        Args:
+            run: name of the run.
+            more: words of a new budget, such as `("--seconds", "60")`.
+        """
+        job = self.add(run, ["train", "--resume", str(self.root / run), *more], first=True)
+        self.let_go()
+        return job
+
+    def let_go(self) -> None:
+        """Have the queue wait for no paused run."""
+        if self.held_by is not None:
+            self._write(held_by=None)
+
+    def log(self, id_: str) -> str:
+        """The end of what a job's process has said."""
+        path = self.folder / f"{_checked(id_)}.log"
+        return path.read_bytes()[-20_000:].decode(errors="replace") if path.is_file() else ""
+
+    def failure(self, job: Job) -> str | None:
+        """Why a job has ended, where it did not end well."""
+        said = self.log(job.id)
+        lines = said.strip().splitlines()
+        if job.state != "ended" or not lines:
+            return None
+        broke = lines[-1].startswith("error: ") or "Traceback (most recent call last)" in said
+        return lines[-1].removeprefix("error: ") if broke else None
+
+    def tick(self) -> None:
+        """Start what is due, and forget what ended long ago; to be called now and then."""
+        self._children = [child for child in self._children if child.poll() is None]
+        if not self._leads():
+            return
+        jobs = self.all()
+        for job in [job for job in jobs if job.state == "ended"][:-KEPT]:
+            self.remove(job.id)
+        running = {job.run for job in jobs if job.state == "running"}
+        free = self.at_once - len(running)
+        waiting = [job for job in jobs if job.state == "queued" and job.run not in running]
+        if self.held_by is None:
+            for job in waiting[: max(free, 0)]:
+                self._start(job)
+
+    def _leads(self) -> bool:
+        """Whether it is this one that starts jobs."""
+        if not self._starts:
+            (self.root / ".studio").mkdir(parents=True, exist_ok=True)
+            try:
+                self._lock.enter_context(locked(self.root / ".studio" / "starts.lock"))
+            except BlockingIOError:
+                return False
+            self._starts = True
+        return True
+
+    def _start(self, job: Job) -> None:
+        import fcntl
+
+        with (
+            open(self.folder / f"{job.id}.log", "wb") as log,
+            open(self.folder / f"{job.id}.lock", "a", encoding="utf-8") as held,
+        ):
+            fcntl.flock(held, fcntl.LOCK_EX)  # goes over to the process, and ends with it
+            child = subprocess.Popen(
+                [sys.executable, "-P", "-c", _PROGRAM, *job.words],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment(),
+                start_new_session=True,  # neither a Ctrl-C nor a closed terminal reaches it
+                pass_fds=(held.fileno(),),
+            )
+            write_holder(held, child.pid)
+        self._children.append(child)
+        write_json(self.folder / f"{job.id}.json", {"run": job.run, "words": list(job.words), "started": True})
+
+    def _holder(self, run: str) -> Holder | None:
+        """The process that trains a run, or is about to."""
+        training = holder(self.root / run / LOCK)
+        if training is not None:
+            return training
+        running = [job for job in self.all() if job.run == run and job.state == "running"]
+        return holder(self.folder / f"{running[-1].id}.lock") if running else None
+
+    def _job(self, path: Path) -> Job | None:
+        try:
+            entry = check_entries(read_json(path), {"run": str, "words": list, "started": bool})
+        except FileNotFoundError:  # just removed
+            return None
+        except ValueError as error:
+            raise RunError(f"{path} is damaged, remove it: {error}") from error
+        state: JobState = "ended" if entry["started"] else "queued"
+        if holder(path.with_suffix(".lock")) is not None:
+            state = "running"
+        return Job(path.stem, entry["run"], tuple(map(str, entry["words"])), state)
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            return check_entries(read_json(self._settings), {"at_once": int, "held_by": (str, type(None))})
+        except FileNotFoundError:
+            return {"at_once": 1, "held_by": None}
+        except ValueError as error:
+            raise RunError(f"{self._settings} is damaged, remove it: {error}") from error
+
+    def _write(self, **changed: Any) -> None:
+        write_json(self._settings, self._read() | changed)
+
+
+def _checked(id_: str) -> str:
+    if not re.fullmatch(r"\d{20}", id_):
+        raise InvalidValueError(f"a job's id has 20 digits, got {id_!r}")
+    return id_

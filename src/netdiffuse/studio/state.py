@@ -1,0 +1,87 @@
+"""What all pages share: the runs, the queue, and the models that are open."""
+
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from nicegui import app, run
+
+from netdiffuse.common import NetdiffuseError
+from netdiffuse.experiments.config import run_name
+from netdiffuse.studio.inside import Inside, look_into
+from netdiffuse.studio.jobs import Job, Jobs
+from netdiffuse.studio.runs import RunRecord, RunStore
+
+EVERY_S = 1.0  # looks at the runs folder
+MOST_OPEN = 4  # policies that are kept in memory
+
+
+class Studio:
+    """The runs folder, as the pages see it.
+
+    Args:
+        root: the folder.
+        model: of the denoising view; None for the one that netdiffuse ships.
+
+    Attributes:
+        shown: the folder as it was named.
+        root: its absolute path.
+        store: reads runs.
+        jobs: starts and stops trainings.
+        records: all runs, the latest changed first, as they were a moment ago.
+        queue: all jobs, likewise.
+        trouble: what went wrong when the folder was looked at, or None.
+    """
+
+    def __init__(self, root: Path, model: str | None = None) -> None:
+        self.shown, self.root, self.model = root, root.resolve(), model
+        self.store, self.jobs = RunStore(self.root), Jobs(self.root)
+        self.records: list[RunRecord] = []
+        self.queue: list[Job] = []
+        self.trouble: str | None = None
+        self._open: OrderedDict[tuple[str, float], Inside] = OrderedDict()
+
+    def watch(self) -> None:
+        """Look at the folder again and again, as long as the server runs."""
+        app.on_startup(self.refresh)
+        app.timer(EVERY_S, self.refresh)
+        app.on_shutdown(self.jobs.close)
+
+    async def refresh(self) -> None:
+        """Look at the folder, and start what is due."""
+        await run.io_bound(self._look)
+
+    def _look(self) -> None:
+        try:
+            self.jobs.tick()
+            self.queue = self.jobs.all()
+            self.records = self.store.scan()
+            self.trouble = None
+        except (NetdiffuseError, OSError) as error:
+            self.trouble = str(error)
+
+    def record(self, name: str) -> RunRecord | None:
+        """The run of this name, as it was a moment ago."""
+        return next((record for record in self.records if record.name == name), None)
+
+    def free_name(self, problem: str, algorithm: str, seed: int) -> str:
+        """A name for a new run, with a number at its end where others have it."""
+        base = run_name(problem, algorithm, seed)
+        taken = {job.run for job in self.jobs.all() if job.state != "ended"}
+        name, number = base, 1
+        while name in taken or (self.root / name).exists():
+            number += 1
+            name = f"{base}-{number}"
+        return name
+
+    async def inside(self, record: RunRecord) -> Inside:
+        """A run's policy, opened again only where its checkpoint is a new one."""
+        checkpoint = record.path / "checkpoint"
+        key = (record.name, checkpoint.stat().st_mtime if checkpoint.exists() else 0.0)
+        if key not in self._open:
+            opened: Any = await run.io_bound(look_into, str(record.path))
+            self._open[key] = opened
+            while len(self._open) > MOST_OPEN:
+                self._open.popitem(last=False)
+        self._open.move_to_end(key)
+        return self._open[key]

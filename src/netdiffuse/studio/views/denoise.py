@@ -1,0 +1,211 @@
+"""Denoise: prompts share the first steps of a chain, which is handed over a link; step by step, against unsplit."""
+
+import importlib.util
+from typing import Any
+
+from nicegui import run, ui
+
+from netdiffuse.common import MissingExtraError, NetdiffuseError
+from netdiffuse.studio.frame import card, page, repeat_button, said, tile
+from netdiffuse.studio.repeat import Lines
+from netdiffuse.studio.split import EXACT, Member, Shown, Wish, prompts_in, split_chain, users
+from netdiffuse.studio.state import Studio
+
+CODECS = (EXACT, "fp16", "uint8", "int4")
+PROMPTS = "an apple on a table\na lemon on a table\na red bird near a river"
+SHARED, OWN = "#0072B2", "#E69F00"  # frames of shared pictures and of each user's own, as in `grid`
+WATCH_S = 2.0  # between looks at an edge server
+
+
+def pages(studio: Studio) -> None:
+    """Register the page."""
+
+    @ui.page("/denoise")
+    def denoise() -> None:
+        with page("/denoise", str(studio.shown)), ui.row().classes("w-full gap-4 items-start"):
+            with ui.column().classes("gap-4").style("flex: 1 1 300px; max-width: 380px; min-width: 0"):
+                form = _Form(studio.model or "default")
+                _edge()
+            with ui.column().classes("gap-4").style("flex: 3 1 520px; min-width: 0"):
+                form.results = _Results()
+
+
+class _Form:
+    """What is asked for."""
+
+    results: "_Results"
+
+    def __init__(self, model: str) -> None:
+        with card("Split chain") as title:
+            with title:
+                ui.space()
+                repeat_button(self._lines)
+            self.prompts = ui.textarea("Prompts, one a user and line", value=PROMPTS)
+            self.prompts.props("autogrow dense hide-bottom-space").classes("w-full")
+            self.by_meaning = ui.switch("Choose shared steps by meaning", value=True)
+            with ui.row().classes("w-full no-wrap gap-3"):
+                self.steps = _number("Steps", 11, 1, 1000)
+                self.shared = _number("Shared steps k", 5, 0, 1000)
+                self.shared.bind_enabled_from(self.by_meaning, "value", lambda value: not value)
+                self.seed = _number("Seed", 0, 0, 2**32 - 1)
+            with ui.row().classes("w-full no-wrap gap-3"):
+                self.codec = ui.select(list(CODECS), label="Codec", value=EXACT).props("dense").classes("col")
+                self.rate = ui.number("Bit error rate", value=0.0, min=0, max=0.5, step=0.01, format="%.3g")
+                self.rate.props("dense hide-bottom-space").classes("col")
+                self.rate.bind_enabled_from(self.codec, "value", lambda value: value != EXACT)
+            self.model = ui.input("Model", value=model).props("dense hide-bottom-space").classes("w-full")
+            self.model.props('hint="default is the small one that comes along; or a name on a hub, or a folder"')
+            self.trouble = ui.label().classes("text-negative").props('role="alert"')
+            self.trouble.set_visibility(False)
+            self.button = ui.button("Denoise", icon="auto_awesome", on_click=self._go, color="accent")
+            self.button.classes("self-end")
+
+    def _wish(self) -> Wish:
+        exact = self.codec.value == EXACT
+        return Wish(
+            prompts_in(self.prompts.value or ""),
+            int(self.steps.value or 0),
+            None if self.by_meaning.value else int(self.shared.value or 0),
+            (self.model.value or "default").strip(),
+            str(self.codec.value),
+            0.0 if exact else float(self.rate.value or 0),
+            int(self.seed.value or 0),
+        )
+
+    def _lines(self) -> Lines | None:
+        try:
+            return self._wish().lines()
+        except NetdiffuseError as error:
+            said(error)
+            return None
+
+    async def _go(self) -> None:
+        self.trouble.set_visibility(False)
+        self.button.props("loading")
+        try:
+            shown = await run.io_bound(split_chain, self._wish())
+            if shown is not None:
+                self.results.show(shown)
+        except (NetdiffuseError, OSError) as error:
+            self.trouble.text = str(error)
+            self.trouble.set_visibility(True)
+        finally:
+            self.button.props(remove="loading")
+
+
+class _Results:
+    """Each user's chain at the step of the slider, beside what they would have made alone."""
+
+    def __init__(self) -> None:
+        with card("Shared, handed over, finished"):
+            self.place = ui.column().classes("w-full gap-3")
+        with self.place:
+            ui.label("Type prompts and press Denoise: those that are alike share their first steps.").classes(
+                "nd-muted"
+            )
+
+    def show(self, shown: Shown) -> None:
+        """Show what was found."""
+        self.shown = shown
+        self.place.clear()
+        with self.place:
+            with ui.row().classes("w-full gap-x-4"):
+                tile("steps saved").text = f"{shown.saved_percent:.1f}%"
+                tile("shared steps").text = str(shown.server_steps)
+                tile("steps of the users").text = str(shown.device_steps)
+                tile("sent").text = "exact" if shown.bits_sent is None else f"{shown.bits_sent / 8000:.1f} kB"
+                tile("wrong bits").text = f"{shown.wrong_bits:,}"
+            groups = [f"users {users(members)} share {steps}" for members, steps in shown.groups]
+            sharing = "; ".join(groups) + " steps" if groups else "nobody shares a step"
+            ui.label(f"{sharing}. Blue frames are shared, orange ones each user's own.").classes("nd-muted")
+            with ui.row().classes("w-full items-center no-wrap gap-3"):
+                self.word = ui.label().classes("nd-muted").style("min-width: 92px")
+                self.slider = ui.slider(min=0, max=len(shown.at) - 1, step=1, value=len(shown.at) - 1)
+                self.slider.on_value_change(self._draw).props('snap markers aria-label="Denoising step"').classes("col")
+            self._strips()
+            self.pictures: list[ui.image] = []
+            self.stages: list[ui.label] = []
+            columns = "display: grid; grid-template-columns: repeat(auto-fill, minmax(250px, 1fr)); gap: 16px"
+            with ui.element("div").classes("w-full").style(columns):
+                for number, member in enumerate(shown.members):
+                    with ui.column().classes("gap-1 w-full"):
+                        ui.label(f"{number + 1}. {member.prompt}").classes("nd-title")
+                        with ui.row().classes("w-full no-wrap gap-2"):
+                            with ui.column().classes("col gap-1"):
+                                self.pictures.append(ui.image(member.pictures[-1]).classes("nd-picture"))
+                                self.stages.append(ui.label().classes("nd-muted"))
+                            with ui.column().classes("col gap-1"):
+                                ui.image(member.alone).classes("nd-picture").props(f'alt="{member.prompt}, alone"')
+                                ui.label("alone").classes("nd-muted")
+                        near = "equal" if member.psnr_db is None else f"PSNR {member.psnr_db:.1f} dB"
+                        ui.label(f"to alone: {near}, SSIM {member.ssim:.3f}, MSE {member.mse:.4f}").classes("nd-muted")
+        self._draw()
+
+    def _strips(self) -> None:
+        """Every step of every user in small: blue frames are shared steps, orange ones the user's own."""
+        shown = self.shown
+        columns = f"display: grid; grid-template-columns: repeat({len(shown.at)}, minmax(0, 1fr)); gap: 4px"
+        for member in shown.members:
+            with ui.element("div").classes("w-full").style(columns):
+                for step, picture in zip(shown.at, member.pictures, strict=True):
+                    small = ui.image(picture).classes("nd-picture")
+                    small.props(f'alt="{member.prompt}, step {step}"').tooltip(f"{member.prompt}, step {step}")
+                    small.style(f"border-color: {_ink(step, member)}; border-width: 2px; border-radius: 4px")
+
+    def _draw(self) -> None:
+        place = int(self.slider.value)
+        step = self.shown.at[place]
+        self.word.text = f"step {step} of {self.shown.steps}"
+        for member, picture, stage in zip(self.shown.members, self.pictures, self.stages, strict=True):
+            shared = step <= member.shared and member.shared > 0
+            picture.set_source(member.pictures[place])
+            picture.style(f"border-color: {_ink(step, member)}")
+            picture.props(f'alt="{member.prompt}, step {step}"')
+            stage.text = "hand-off" if shared and step == member.shared else "shared" if shared else "own steps"
+
+
+def _ink(step: int, member: Member) -> str:
+    return SHARED if member.shared > 0 and step <= member.shared else OWN
+
+
+def _edge() -> None:
+    """A card that watches an edge server."""
+    with card("Edge server"):
+        url = ui.input("Address", value="http://localhost:8000").props("dense").classes("w-full")
+        token = ui.input("Token, if it wants one", password=True).props("dense").classes("w-full")
+        watch = ui.switch("Watch")
+        state = ui.column().classes("w-full gap-1")
+
+        async def look() -> None:
+            if importlib.util.find_spec("prometheus_client") is None:
+                raise MissingExtraError("watching an edge server", "denoising")
+            from netdiffuse.studio.edge import ask_edge
+
+            found = await ask_edge(str(url.value), str(token.value or ""))
+            state.clear()
+            with state:
+                ui.label(found.model).classes("nd-muted")
+                with ui.row().classes("w-full gap-x-4"):
+                    for name, value in found.counters.items():
+                        tile(name).text = f"{value:,.0f}"
+
+        async def tick() -> None:
+            try:
+                await look()
+            except NetdiffuseError as error:
+                state.clear()
+                with state:
+                    ui.label(str(error)).classes("text-negative").props('role="alert"')
+
+        timer = ui.timer(WATCH_S, tick, active=False)
+
+        def change() -> None:
+            timer.active = bool(watch.value)
+            if not watch.value:
+                state.clear()
+
+        watch.on_value_change(change)
+
+
+def _number(label: str, value: float, low: float, high: float) -> Any:
+    return ui.number(label, value=value, min=low, max=high, precision=0).props("dense hide-bottom-space").classes("col")

@@ -1,0 +1,79 @@
+"""The queue: what waits, what was refused, and how many run at once."""
+
+from collections.abc import Callable
+from typing import Any
+
+from nicegui import ui
+
+from netdiffuse.common import NetdiffuseError
+from netdiffuse.studio.frame import card, said
+from netdiffuse.studio.jobs import MOST_AT_ONCE, Job
+from netdiffuse.studio.state import Studio
+
+
+class QueuePanel:
+    """A card that is there only while something waits, or was refused."""
+
+    def __init__(self, studio: Studio) -> None:
+        self.studio = studio
+        self._shown: Any = None
+        self._place = ui.column().classes("w-full gap-4")
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Draw anew what has changed."""
+        studio = self.studio
+        waiting = [job for job in studio.queue if job.state == "queued"]
+        starting = [job for job in studio.queue if job.state == "running" and studio.record(job.run) is None]
+        failed = [(job, why) for job in studio.queue if (why := studio.jobs.failure(job)) is not None]
+        held = studio.jobs.held_by if studio.trouble is None else None
+        now = (waiting, starting, failed, held, studio.trouble)
+        if now == self._shown:
+            return
+        self._shown = now
+        self._place.clear()
+        self._place.set_visibility(any(map(bool, now)))
+        if not any(now):
+            return
+        with self._place, card("Queue") as title:
+            with title:
+                ui.space()
+                self._at_once()
+            if studio.trouble is not None:
+                ui.label(studio.trouble).classes("text-negative").props('role="alert"')
+            if held is not None:
+                with ui.row().classes("items-center gap-2"):
+                    ui.label(f"{held} is paused, and what waits waits for it.")
+                    ui.button("Let the queue go on", on_click=_doing(studio.jobs.let_go)).props("flat dense")
+            for job in starting:
+                ui.label(f"{job.run}: starting").classes("nd-muted")
+            for job in waiting:
+                self._row(job, "waits", "Remove")
+            for job, why in failed:
+                self._row(job, why, "Dismiss")
+
+    def _row(self, job: Job, text: str, word: str) -> None:
+        with ui.row().classes("items-center gap-2 w-full no-wrap"):
+            label = ui.label(f"{job.run}: {text}").classes("col")
+            if word == "Dismiss":
+                label.classes("text-negative").props('role="alert"')
+            remove = _doing(lambda: self.studio.jobs.remove(job.id))
+            ui.button(word, on_click=remove).props(f'flat dense aria-label="{word} {job.run}"')
+
+    def _at_once(self) -> None:
+        def change() -> None:
+            if number.value is not None and number.validate():
+                self.studio.jobs.at_once = int(number.value)
+
+        number = ui.number("At once", value=self.studio.jobs.at_once, min=1, max=MOST_AT_ONCE, precision=0)
+        number.on("change", change).props("dense outlined").style("width: 90px")
+
+
+def _doing(act: Callable[[], object]) -> Callable[[], None]:
+    def do() -> None:
+        try:
+            act()
+        except (NetdiffuseError, OSError) as error:
+            said(error)
+
+    return do

@@ -1,0 +1,218 @@
+"""A run as it learns: its curve against the reference and the rules, saturation, losses, speed, time left."""
+
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+from nicegui import run, ui
+
+from netdiffuse.common import NetdiffuseError, RunError
+from netdiffuse.experiments.evaluation import MEASURES
+from netdiffuse.experiments.progress import duration
+from netdiffuse.studio.charts import Points, curve_chart, small_chart
+from netdiffuse.studio.frame import card, chart, repeat_button, said, show, state_badge, tile
+from netdiffuse.studio.levels import known_levels, measured_levels
+from netdiffuse.studio.repeat import Lines, Training
+from netdiffuse.studio.runs import Progress, RunRecord, curve_of, measure_of_curve, progress_of
+from netdiffuse.studio.state import Studio
+
+MOST_LOSSES = 3
+
+
+class RunPanel:
+    """A card with one run.
+
+    Args:
+        studio: has the runs.
+        name: of the run that is shown; the latest unless told.
+    """
+
+    def __init__(self, studio: Studio, name: str) -> None:
+        self.studio = studio
+        self.name = name
+        self._levels: dict[str, dict[str, float]] = {}
+        self._drawn: object = None
+        self._buttons: object = None
+        with card("Run") as title:
+            self._title = title
+            self._name = title.default_slot.children[0]
+            with title:
+                self._badge = ui.row()
+                ui.space()
+                self._actions = ui.row().classes("items-center gap-1")
+            self._trouble = ui.label().classes("text-negative").props('role="alert"')
+            with ui.row().classes("w-full gap-x-4 gap-y-2"):
+                names = ("optimality", "gap closed", "saturation", "timesteps", "steps/s", "trained", "time left")
+                self._tiles = {name: tile(name) for name in names}
+            self._bar = ui.linear_progress(0, show_value=False).props(
+                'rounded size=6px aria-label="Share of the budget used"'
+            )
+            self._curve = chart("290px")
+            with ui.row().classes("w-full no-wrap gap-4"):
+                self._saturation = chart("170px").classes("col", remove="w-full")
+                self._losses = chart("170px").classes("col", remove="w-full")
+
+    def choose(self, name: str) -> None:
+        """Show another run."""
+        self.name = name
+        self._drawn = None
+        ui.navigate.history.push(f"/?run={quote(name)}")
+
+    @property
+    def record(self) -> RunRecord | None:
+        """The run that is shown."""
+        records = self.studio.records
+        if self.name:
+            return self.studio.record(self.name)
+        return records[0] if records else None
+
+    async def refresh(self) -> None:
+        """Show the run as it is now."""
+        record = self.record
+        self._name.text = self.name or (record.name if record else "Run")  # type: ignore[attr-defined]
+        self._show_buttons(record)
+        if record is None or record.config is None:
+            waits = any(job.run == self.name and job.state != "ended" for job in self.studio.queue)
+            self._trouble.text = "" if record is None else str(record.error)
+            self._trouble.set_visibility(record is not None)
+            for one in self._tiles.values():
+                one.text = "–"
+            self._bar.value = 0.0
+            self._draw(None, None, {}, "waits for its first evaluation" if waits else "nothing trained yet")
+            return
+        try:
+            curve = curve_of(record)
+            self._trouble.set_visibility(False)
+        except RunError as error:
+            curve = None
+            self._trouble.text = str(error)
+            self._trouble.set_visibility(True)
+        progress = progress_of(record, curve)
+        self._show_numbers(record, curve, progress)
+        self._bar.value = progress.fraction
+        levels = await self._find_levels(record)
+        self._draw(record, curve, levels, record.name)
+
+    async def _find_levels(self, record: RunRecord) -> dict[str, float]:
+        found = known_levels(record, self.studio.records)
+        if found is not None:
+            return found
+        assert record.config is not None
+        if record.name not in self._levels:
+            self._levels[record.name] = {}  # meanwhile
+            self._levels[record.name] = await run.io_bound(measured_levels, record.config) or {}
+        return self._levels[record.name]
+
+    def _show_numbers(self, record: RunRecord, curve: pd.DataFrame | None, progress: Progress) -> None:
+        last: dict[str, Any] = {} if curve is None else {str(key): value for key, value in curve.iloc[-1].items()}
+        if record.state != "running" and record.summary is not None:
+            last |= record.summary["evaluation"]
+
+        def number(name: str, form: str) -> str:
+            value = last.get(name)
+            return form.format(value) if isinstance(value, (int, float)) and not pd.isna(value) else "–"
+
+        values = {
+            "optimality": number("optimality_percent", "{:.2f}%"),
+            "gap closed": number("gap_closed_percent", "{:.1f}%"),
+            "saturation": number("saturation_percent", "{:.1f}%"),
+            "timesteps": f"{progress.timesteps:,}",
+            "steps/s": "–" if progress.steps_per_second is None else f"{progress.steps_per_second:,.0f}",
+            "trained": duration(progress.seconds),
+            "time left": "–" if progress.seconds_left is None else duration(progress.seconds_left),
+        }
+        if "return_mean" in last:
+            values["optimality"] = number("return_mean", "{:.1f}")
+        for name, text in values.items():
+            self._tiles[name].text = text
+
+    def _draw(
+        self, record: RunRecord | None, curve: pd.DataFrame | None, levels: dict[str, float], described: str
+    ) -> None:
+        stamp = (None if record is None else (record.name, record.changed), tuple(levels.items()), described)
+        if stamp == self._drawn:
+            return
+        self._drawn = stamp
+        if curve is None or record is None or record.config is None:
+            show(self._curve, curve_chart({described: []}, measure=""), described)
+            for small in (self._saturation, self._losses):
+                show(small, small_chart({}, measure=""), described)
+            return
+        measure = measure_of_curve(curve)
+        shown = levels | ({"reference": 100.0} if measure.endswith("percent") else {})
+        end = record.config.budget["seconds"]
+        options = curve_chart(
+            {record.config.algorithm: _points(curve, measure)}, measure=MEASURES[measure], levels=shown, end=end
+        )
+        show(self._curve, options, f"Learning curve of {record.name}")
+        second = "saturation_percent" if "saturation_percent" in curve else "crash_percent"
+        word = {"saturation_percent": "saturation (%)", "crash_percent": "tasks lost (%)"}[second]
+        parts = {second.split("_")[0]: _points(curve, second)} if second in curve else {}
+        show(self._saturation, small_chart(parts, measure=word), f"Saturation of {record.name}")
+        names = [name for name in curve.columns if name.startswith(("actor/", "critic/", "train/")) and "loss" in name]
+        names += [name for name in curve.columns if name.startswith("actor/") and name not in names]
+        losses = {name: _points(curve, name) for name in names[:MOST_LOSSES]}
+        show(self._losses, small_chart(losses, measure="losses"), f"Losses of {record.name}")
+
+    def _show_buttons(self, record: RunRecord | None) -> None:
+        stamp = None if record is None else (record.name, record.state)
+        if stamp == self._buttons:
+            return
+        self._buttons = stamp
+        self._badge.clear()
+        self._actions.clear()
+        if record is None:
+            return
+        with self._badge:
+            state_badge(record.state)
+        with self._actions:
+            if record.state == "running":
+                self._button("Pause", "pause", lambda: self.studio.jobs.pause(record.name))
+                self._button("Stop", "stop", lambda: self.studio.jobs.stop(record.name))
+            elif record.state == "stopped":
+                self._button("Resume", "play_arrow", lambda: self.studio.jobs.resume(record.name))
+            elif record.state == "finished":
+                ui.button("Go on", icon="more_time", on_click=lambda: self._go_on(record)).props("flat dense")
+            if record.config is not None:
+                ui.link("Look inside", f"/inside?run={quote(record.name)}").classes("nd-nav", remove="nicegui-link")
+                repeat_button(lambda: self._lines(record))
+
+    def _button(self, text: str, icon: str, act: Any) -> None:
+        async def do() -> None:
+            try:
+                act()
+                button.disable()
+                await self.studio.refresh()
+            except (NetdiffuseError, OSError) as error:
+                said(error)
+
+        button = ui.button(text, icon=icon, on_click=do).props("flat dense")
+
+    def _go_on(self, record: RunRecord) -> None:
+        assert record.config is not None
+        unit, old = next((unit, value) for unit, value in record.config.budget.items() if value is not None)
+        with ui.dialog(value=True) as dialog, ui.card().classes("w-80"):
+            ui.label(f"Train on to a new end, of {old:g} {unit} so far").classes("nd-title")
+            number = ui.number(f"{unit} in all", value=2 * old, min=old)
+
+            def go() -> None:
+                try:
+                    value = int(number.value) if unit == "timesteps" else float(number.value)
+                    self.studio.jobs.resume(record.name, [f"--{unit}", str(value)])
+                    dialog.close()
+                except (NetdiffuseError, OSError, TypeError) as error:
+                    said(error)
+
+            with ui.row().classes("self-end"):
+                ui.button("Cancel", on_click=dialog.close).props("flat")
+                ui.button("Go on", on_click=go, color="accent")
+        dialog.on("hide", dialog.delete)
+
+    def _lines(self, record: RunRecord) -> Lines:
+        assert record.config is not None
+        return Training.of(record.config).lines(str(self.studio.shown / f"{record.name}-again"))
+
+
+def _points(curve: pd.DataFrame, name: str) -> Points:
+    rows = curve[["seconds", name]].dropna()
+    return [[float(x), float(y)] for x, y in rows.to_numpy()]

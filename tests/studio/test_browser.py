@@ -1,0 +1,259 @@
+import json
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from selenium.webdriver.common.keys import Keys
+
+from netdiffuse import experiments
+from netdiffuse.studio.jobs import Jobs
+from netdiffuse.studio.runs import RunStore
+from tests.studio.browser import Server, chromium, until
+from tests.studio.contrast import CONTRAST, UNLABELLED
+
+FAST = {"n_envs": 8, "contexts": 100, "settings": {"n_steps": 8, "batch_size": 32}}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """Three finished runs and two damaged ones."""
+    root = tmp_path_factory.mktemp("studio") / "runs"
+    for seed in (0, 1):
+        experiments.train("power-allocation", "ppo", timesteps=512, seed=seed, out=root / f"ppo-s{seed}", **FAST)
+    experiments.train("power-allocation", "diffusion-apg", timesteps=2048, out=root / "apg-s0", contexts=100)
+    shutil.copytree(root / "ppo-s0", root / "no-json")
+    (root / "no-json" / "config.json").write_text("{")
+    shutil.copytree(root / "ppo-s0", root / "no-curve")
+    (root / "no-curve" / "progress.csv").write_text("time/total_timesteps\nmany\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def server(trained):
+    running = Server(trained)
+    yield running
+    running.end()
+
+
+@pytest.fixture
+def browser():
+    with chromium() as opened:
+        yield opened
+        assert opened.errors() == []
+
+
+def timesteps(root: Path, name: str) -> int:
+    summary = RunStore(root).get(name).summary
+    return 0 if summary is None else summary["timesteps"]
+
+
+def test_a_run_from_the_form_is_stopped_resumed_outlives_the_studio_and_is_looked_into(tmp_path, browser):
+    root = tmp_path / "runs"
+    first = Server(root)
+    name = "power-allocation-gddpg-s0"
+    try:
+        browser.open(first.url())
+        browser.write("seconds", "1000")
+        browser.click(".q-expansion-item .q-item", "Further options")
+        browser.write("contexts", "100")
+        browser.click("button", "Start")
+        browser.waits_for(name)
+        browser.waits_for("running")
+        described = f"Learning curve of {name}"
+        before = browser.chart(described)
+        until(lambda: browser.chart(described) != before)  # it moves
+        browser.click("button", "Stop")
+        browser.click("button", "Resume")
+        stopped_at = timesteps(root, name)
+        assert stopped_at > 0
+        browser.waits_for("running")
+        first.end(signal.SIGKILL)
+        browser.waits_for("Connection lost")
+        browser.driver.get("about:blank")
+        browser.errors()  # of the lost connection
+        until(lambda: RunStore(root).get(name).state == "running")
+        second = Server(root)
+        try:
+            browser.open(second.url())
+            browser.waits_for("running")
+            browser.click("button", "Stop")
+            browser.with_text("button", "Resume")
+            assert timesteps(root, name) > stopped_at  # it went on without a studio
+            browser.click("a", "Look inside")
+            browser.find(f'.nicegui-echart[aria-label^="Decision of {name}"]')
+        finally:
+            second.end()
+    finally:
+        first.end(signal.SIGKILL)
+        jobs = Jobs(root)
+        for job in jobs.all():
+            if job.state == "running":
+                jobs.stop(job.run)
+        until(lambda: all(job.state != "running" for job in jobs.all()))
+
+
+def test_the_chain_of_a_decision_is_stepped_through_and_a_gain_changed(server, browser):
+    browser.open(server.url("/inside?run=apg-s0"))
+    described = "Decision of apg-s0"
+    decided = browser.chart(described)
+    slider = browser.find('[aria-label="Denoising step"] [tabindex]')
+    slider.send_keys(*[Keys.ARROW_LEFT] * 10)
+    browser.waits_for("decoded noise")
+    until(lambda: browser.chart(described) != decided)
+    slider.send_keys(*[Keys.ARROW_RIGHT] * 10)
+    until(lambda: browser.chart(described) == decided)
+    assert browser.says("of the reference")
+    browser.find('[aria-label="gain_0"] [tabindex]').send_keys(*[Keys.ARROW_RIGHT] * 20)
+    until(lambda: browser.chart(described) != decided)
+    changed = browser.chart(described)
+    browser.click("button", "Another context")
+    until(lambda: browser.chart(described) != changed)
+
+
+def test_prompts_share_their_first_steps(server, browser):
+    browser.open(server.url("/denoise"))
+    browser.write("Prompts, one a user and line", "an apple on a table")
+    browser.click("button", "Denoise")
+    browser.waits_for("give two prompts or more")
+    browser.field("Prompts, one a user and line").send_keys("\na lemon on a table")
+    browser.click(".q-toggle", "Choose shared steps by meaning")
+    browser.write("Steps", "4")
+    browser.write("Shared steps k", "2")
+    browser.click("button", "Denoise")
+    browser.waits_for("users 1 and 2 share 2 steps")
+    browser.waits_for("25.0%")  # two of eight
+    browser.waits_for("own steps")
+    browser.find('[aria-label="Denoising step"] [tabindex]').send_keys(*[Keys.ARROW_LEFT] * 2)
+    browser.waits_for("hand-off")
+    browser.write("Model", "no/such/folder")
+    browser.click("button", "Denoise")
+    browser.waits_for("the model 'no/such/folder' cannot be opened")
+
+
+def test_runs_are_compared(server, browser):
+    browser.open(server.url("/compare"))
+    browser.with_text("td", "diffusion-apg")
+    rows = browser.script(
+        "return [...document.querySelectorAll('tbody tr')].map(row => [...row.children].map(cell => cell.innerText))"
+    )
+    found = {row[0]: row for row in rows}
+    values = [json.loads((server.root / f"ppo-s{s}" / "summary.json").read_text()) for s in (0, 1)]
+    mean = sum(v["evaluation"]["optimality_percent"] for v in values) / 2
+    method = next(name for name in found if name.startswith("ppo"))
+    assert (found[method][1], found[method][2]) == ("2", f"{mean:.2f}")
+    assert found[method][3].startswith("± ")
+    before = browser.chart("Learning curves of")
+    browser.click(".q-checkbox", "apg-s0")
+    until(lambda: browser.chart("Learning curves of") != before)
+
+
+def test_damaged_runs_stand_among_good_ones(server, browser):
+    browser.open(server.url())
+    browser.with_text("tbody tr", "damaged")
+    browser.click("button.nd-pick", "no-json")
+    browser.waits_for("config.json is damaged")
+    browser.click("button.nd-pick", "no-curve")
+    browser.waits_for("progress.csv is damaged")
+    browser.click("button.nd-pick", "ppo-s1")
+    browser.find('.nicegui-echart[aria-label="Learning curve of ppo-s1"]')
+
+
+@pytest.mark.parametrize(
+    ("section", "label", "text", "said"),
+    [
+        (None, "seconds", "-1", "seconds must be positive"),
+        (None, "timesteps", "1.5", "timesteps must be an integer"),
+        (None, "seed", "-1", "seed must be an integer of at least 0"),
+        ("Settings of the algorithm", "batch_size", "many", "batch_size of gddpg must be int"),
+        ("Settings of the algorithm", "tau", "2", "must be in [0, 1]"),
+        ("Settings of the algorithm", "schedule", "sudden", "unknown"),
+        ("Arguments of the problem", "channels", "0", "channels must be an integer of at least 1"),
+        ("Arguments of the problem", "gains", "rayligh", "Did you mean 'rayleigh'?"),
+        ("Further options", "device", "abacus", "device 'abacus' cannot be used"),
+        ("Further options", "policy", "Big", "unknown policy 'Big'"),
+    ],
+)
+def test_a_bad_value_is_refused_beside_its_field(server, browser, section, label, text, said):
+    browser.open(server.url())
+    if section is not None:
+        browser.click(".q-expansion-item .q-item", section)
+    browser.write(label, text)
+    browser.click("button", "Start")
+    browser.with_text(".q-field--error", said)
+    assert Jobs(server.root).all() == []
+
+
+def test_two_tabs_show_the_same(server):
+    with chromium() as one, chromium() as other:
+        for tab in (one, other):
+            tab.open(server.url())
+            tab.with_text("button.nd-pick", "ppo-s0")
+        one.click("button.nd-pick", "ppo-s0")
+        other.click("button.nd-pick", "ppo-s1")
+        one.find('.nicegui-echart[aria-label="Learning curve of ppo-s0"]')
+        other.find('.nicegui-echart[aria-label="Learning curve of ppo-s1"]')
+        assert one.errors() == other.errors() == []
+
+
+def test_each_view_offers_the_lines_that_repeat_it(server, browser):
+    for path, words in {
+        "/": ("from netdiffuse.experiments import train", "netdiffuse train power-allocation --algorithm gddpg"),
+        "/inside?run=apg-s0": ("denoising_trajectory", "netdiffuse decide"),
+        "/compare": ("summarise", "netdiffuse evaluate"),
+        "/denoise": ("grid.split", "netdiffuse denoise split --prompts"),
+    }.items():
+        browser.open(server.url(path))
+        if path == "/compare":
+            browser.with_text("td", "diffusion-apg")
+        browser.click("button", "As Python, as a command")
+        for word in words:
+            browser.waits_for(word)
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("path", ["/", "/inside?run=apg-s0", "/compare", "/denoise"])
+def test_every_control_has_a_label_and_every_word_can_be_read(server, browser, path, dark):
+    browser.open(server.url(path))
+    if dark:
+        browser.click("button", "Light or dark")
+        until(lambda: browser.script("return document.body.classList.contains('body--dark')"))
+    if path == "/":
+        for section in ("Settings of the algorithm", "Arguments of the problem", "Further options"):
+            browser.click(".q-expansion-item .q-item", section)
+    time.sleep(1.5)  # until nothing moves any more
+    assert browser.script(UNLABELLED) == []
+    assert browser.script(CONTRAST) == []
+
+
+def test_nothing_is_wider_than_a_phone(server):
+    with chromium(390, 844) as phone:
+        for path in ("/", "/inside?run=apg-s0", "/compare", "/denoise"):
+            phone.open(server.url(path))
+            time.sleep(1.0)
+            assert phone.script("return document.documentElement.scrollWidth") <= 390, path
+
+
+def test_nothing_comes_from_elsewhere(server, browser):
+    for path in ("/", "/inside?run=apg-s0", "/compare", "/denoise"):
+        browser.open(server.url(path))
+        time.sleep(1.0)
+        places = browser.script("return performance.getEntriesByType('resource').map(entry => entry.name)")
+        assert [place for place in places if not place.startswith((server.url(), "data:", "blob:"))] == []
+
+
+def test_a_password_is_asked_for(tmp_path):
+    locked = Server(tmp_path / "runs", "--password", "open sesame")
+    try:
+        with chromium() as browser:
+            browser.open(locked.url("/compare"))
+            assert browser.driver.current_url.endswith("/login")
+            browser.write("Password", "open barley")
+            browser.click("button", "Log in")
+            browser.waits_for("that is not the password")
+            browser.write("Password", "open sesame")
+            browser.click("button", "Log in")
+            browser.waits_for("New run")
+    finally:
+        locked.end()

@@ -1,0 +1,88 @@
+import csv
+import io
+import json
+import shutil
+
+import pytest
+from PIL import Image
+
+from netdiffuse import experiments
+from netdiffuse.common import InvalidValueError
+from netdiffuse.studio.comparison import Chosen
+from netdiffuse.studio.levels import known_levels, measured_levels
+from netdiffuse.studio.runs import RunStore
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    root = tmp_path_factory.mktemp("chosen")
+    settings = {"n_steps": 8, "batch_size": 32}
+    experiments.train(
+        "power-allocation", "ppo", timesteps=256, n_envs=8, contexts=100, settings=settings, out=root / "ppo-0"
+    )
+    for seed, value in ((1, 80.0), (2, 86.0)):  # results that can be checked by hand
+        shutil.copytree(root / "ppo-0", root / f"ppo-{seed}")
+        for name in ("config.json", "summary.json"):
+            entries = json.loads((root / f"ppo-{seed}" / name).read_text())
+            entries["seed"] = seed
+            if name == "summary.json":
+                entries["evaluation"]["optimality_percent"] = value
+            (root / f"ppo-{seed}" / name).write_text(json.dumps(entries))
+        rows = f"0,50,0\n100,{value - 10},1\n200,{value},{seed + 1}\n"
+        header = "time/total_timesteps,eval/optimality_percent,time/train_seconds\n"
+        (root / f"ppo-{seed}" / "progress.csv").write_text(header + rows)
+    shutil.copytree(root / "ppo-1", root / "other")
+    entries = json.loads((root / "other" / "config.json").read_text())
+    (root / "other" / "config.json").write_text(json.dumps(entries | {"problem_args": {"channels": 4}}))
+    shutil.copytree(root / "ppo-1", root / "begun")
+    (root / "begun" / "summary.json").unlink()
+    return RunStore(root)
+
+
+def chosen(store, *names) -> Chosen:
+    return Chosen([store.get(name) for name in names])
+
+
+def test_seeds_of_a_method_are_one_line(store):
+    (line,) = chosen(store, "ppo-1", "ppo-2").table(threshold=78.0)
+    assert line.method.startswith("ppo:n_steps=8")
+    assert (line.seeds, line.mean, line.worst) == ([80.0, 86.0], 83.0, 80.0)
+    assert line.half_width == pytest.approx(12.706 * 3, rel=1e-3)  # t(0.975, 1) s / sqrt(2), s = sqrt(18)
+    assert line.seconds_to == 2.5  # 80 after 2 s, 86 after 3 s
+    assert chosen(store, "ppo-1", "ppo-2").table(threshold=81.0)[0].seconds_to is None
+
+
+def test_bands_lie_around_the_mean(store):
+    ((mean, low, high),) = chosen(store, "ppo-1", "ppo-2").bands().values()
+    assert all(below[1] <= middle[1] <= above[1] for below, middle, above in zip(low, mean, high, strict=True))
+    assert mean[-1][0] == 2.0  # where the shorter curve ends
+
+
+def test_files(store):
+    found = chosen(store, "ppo-1", "ppo-2")
+    rows = list(csv.DictReader(io.StringIO(found.csv(80.0))))
+    assert [(row["seed"], row["optimality_percent"], row["seconds_to_80"]) for row in rows] == [
+        ("1", "80.0", "2.0"),
+        ("2", "86.0", "3.0"),
+    ]
+    assert Image.open(io.BytesIO(found.picture("png"))).width > 500
+    assert b"<svg" in found.picture("svg")
+
+
+def test_what_cannot_be_compared_is_said(store):
+    with pytest.raises(InvalidValueError, match="choose runs of one problem"):
+        chosen(store, "ppo-1", "other")
+    with pytest.raises(InvalidValueError, match="choose a run or more"):
+        Chosen([])
+    with pytest.raises(InvalidValueError, match="has no result yet"):
+        chosen(store, "begun")
+    assert "begun" in chosen(store, "begun", "ppo-1").left_out[0]
+
+
+def test_levels_come_from_a_run_on_the_same_problem_or_are_measured(store):
+    begun, known = store.get("begun"), store.get("ppo-0")
+    assert known_levels(begun, [store.get("other")]) is None
+    assert known_levels(begun, [known]) == known.summary["evaluation"]["baselines"]
+    measured = measured_levels(begun.config)
+    assert measured.keys() == known.summary["evaluation"]["baselines"].keys()
+    assert 83 < measured["equal"] < 86  # 84.0% of the optimum in Rayleigh fading
