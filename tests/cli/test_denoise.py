@@ -51,6 +51,27 @@ def test_split(model, tmp_path, capsys):
         assert picture.size == (16, 16)
 
 
+def test_nothing_is_written_over(model, tmp_path, capsys):
+    (tmp_path / "picture.png").write_text("precious")
+    words = ["--prompt", "apple", "--model", model, "--out", tmp_path / "picture.png"]
+    assert "already exists: choose another --out" in refused(capsys, "denoise", "device", *words)
+    words = [*WORDS, "--model", model, "--out", tmp_path]
+    assert "not empty: choose another --out" in refused(capsys, "denoise", "split", *words)
+    assert (tmp_path / "picture.png").read_text() == "precious"
+
+
+def test_who_leads_is_told(model, tmp_path, capsys):
+    words = ["--shared", 2, "--model", model, "--out", tmp_path / "a"]
+    assert call("denoise", "split", *WORDS, *words) == 0
+    assert "the mean" in capsys.readouterr().out
+    words = ["--model", model, "--out", tmp_path / "b"]  # by meaning
+    assert call("denoise", "split", *WORDS, *words) == 0
+    printed = capsys.readouterr().out
+    (led_by,) = {tuple(user["led_by"]) for user in json.loads((tmp_path / "b" / "summary.json").read_text())["users"]}
+    assert f"user {led_by[0]}" in printed
+    assert "identical" in printed  # the leader's own picture
+
+
 def test_split_over_a_link(model, tmp_path, capsys):
     words = ["--shared", 2, "--model", model, "--out", tmp_path, "--json", "--codec", "uint8"]
     assert call("denoise", "split", *WORDS, *words, "--bit-error-rate", 0.02) == 0

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from netdiffuse.common import InvalidValueError
-from netdiffuse.common.files import Holder, check_entries, holder, locked
+from netdiffuse.common.files import Holder, check_entries, holder, locked, new_folder, unused
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,19 @@ def test_a_lock_that_does_not_say_by_whom(tmp_path):
         path.write_text("")
         assert holder(path) == Holder(None, None)
         assert not holder(path).is_here
+
+
+def test_a_name_that_is_taken_gets_a_number(tmp_path):
+    assert unused(tmp_path / "picture.png") == tmp_path / "picture.png"
+    for name in ("picture.png", "picture-2.png"):
+        (tmp_path / name).touch()
+    assert unused(tmp_path / "picture.png") == tmp_path / "picture-3.png"
+
+
+def test_results_go_to_a_new_folder(tmp_path):
+    (tmp_path / "usual").mkdir()
+    assert new_folder(None, tmp_path / "usual") == tmp_path / "usual-2"
+    assert new_folder(tmp_path / "usual", tmp_path / "other") == tmp_path / "usual"  # there, but empty
+    (tmp_path / "usual" / "precious").touch()
+    with pytest.raises(InvalidValueError, match="usual already exists and is not empty: choose another --out"):
+        new_folder(tmp_path / "usual", tmp_path / "other")

@@ -300,7 +300,7 @@ def test_progress_is_told_of_the_servers_steps_too(model, tmp_path):
 
 
 def test_device_to_device(model):
-    """No server: one leads, another joins, and both have their pictures."""
+    """No server: one leads, begins as soon as another has joined, and both have their pictures."""
     port, joined = free_port(), []
 
     def join(url):
@@ -312,7 +312,7 @@ def test_device_to_device(model):
     threads = []
     own = lead(
         model, "apple on a table", bag_of_words, chain=Chain(STEPS, "dpm++"), rule=RULE, listening=join,
-        gathering=Gathering(port=port, window_s=3.0, linger_s=120.0),
+        gathering=Gathering(port=port, window_s=600.0, linger_s=120.0),
     )  # fmt: skip
     threads[0].join()
     (other,) = joined
@@ -327,3 +327,13 @@ def test_an_address_that_is_taken(model):
         taken.listen()
         with pytest.raises(PeerError, match="is it in use"):
             lead(model, "apple", bag_of_words, gathering=Gathering(port=taken.getsockname()[1]))
+
+
+def test_a_refused_token_is_told_apart_from_a_lost_server(model):
+    def outcome(status):
+        transport = httpx.MockTransport(lambda _: httpx.Response(status, json={"detail": "no"}))
+        return EdgeDevice(model, "http://edge", tries=1, transport=transport).make("apple")
+
+    assert outcome(401).refused
+    assert not outcome(500).refused
+    assert outcome(401).picture.size == (16, 16)

@@ -14,7 +14,7 @@ from netdiffuse.experiments.results import plot_comparison, summarise, time_to
 from netdiffuse.experiments.specs import parse_spec, split_specs
 
 KEYS = ["problem", "method", "seed", "seconds", "timesteps", "optimality_percent", "curve"]
-KEYS += ["policy", "settings", "measure", "problem_args", "evaluation", "curve_timesteps"]
+KEYS += ["policy", "settings", "measure", "problem_args", "evaluation", "curve_timesteps", "curve_levels"]
 BELOW_ZERO = """
 import torch
 from netdiffuse.problems import Problem

@@ -15,6 +15,7 @@ from netdiffuse.experiments.evaluation import SEED
 from netdiffuse.experiments.figures import plot_run
 from netdiffuse.experiments.tasks import make_task
 from netdiffuse.experiments.tasks.batched import BatchedTask, play
+from netdiffuse.experiments.training import TRAINING_SCORE_SEED
 from netdiffuse.problems.aigc_services import AIGCServicesEnv
 
 from .test_training import assert_equal_models, stop_beyond
@@ -151,3 +152,13 @@ def test_a_small_instance_is_learned(tmp_path):
     assert evaluation["crash_percent"] < 5
     assert np.isfinite(run.curve["return_mean"]).all()
     assert torch.get_num_threads() == 1
+
+
+def test_curves_are_held_against_rules_on_their_own_episodes(finished):
+    task, final = finished.task, finished.summary["evaluation"]["baselines"]
+    levels = finished.curve_levels
+    assert set(levels) == set(final)
+    assert levels["prophet"] == pytest.approx(float(finished.curve["prophet_return_mean"].iloc[-1]))
+    quick = task.score(task.quick_samples, TRAINING_SCORE_SEED)(finished.model)["baselines"]
+    assert levels == pytest.approx(quick)
+    assert levels["prophet"] != final["prophet"]  # other episodes

@@ -165,3 +165,25 @@ def _written(text: str) -> Holder:
     except ValueError:  # it is being written, or a version that did not write it holds the lock
         return Holder(None, None)
     return Holder(entries["pid"], entries["host"])
+
+
+def unused(path: Path) -> Path:
+    """The path, with a number at the end of its name where it exists: `picture.png`, then `picture-2.png`."""
+    found, number = path, 1
+    while found.exists():
+        number += 1
+        found = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return found
+
+
+def new_folder(given: Path | None, usual: Path) -> Path:
+    """The folder to write results to: the one given, or the usual one, numbered where that exists.
+
+    Raises:
+        InvalidValueError: the one given holds something already, or is a file.
+    """
+    if given is None:
+        return unused(usual)
+    if given.exists() and (not given.is_dir() or any(given.iterdir())):
+        raise InvalidValueError(f"{given} already exists and is not empty: choose another --out")
+    return given

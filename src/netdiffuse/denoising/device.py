@@ -31,6 +31,10 @@ class EdgeServerError(NetdiffuseError):
     """The edge server could not help: why a device went on alone."""
 
 
+class RefusedTokenError(EdgeServerError):
+    """The edge server wants another token."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a device ends with.
@@ -42,6 +46,7 @@ class Outcome:
         shared_steps: k, steps that the server did; 0 alone.
         own_steps: steps that the device did.
         reason: why the device went on alone, or None.
+        refused: whether that was because the server wants another token.
         tries: HTTP calls that were made.
         bytes_received: size of the chain state.
         waited_s: seconds until the state was there, or was given up.
@@ -54,6 +59,7 @@ class Outcome:
     shared_steps: int
     own_steps: int
     reason: str | None
+    refused: bool
     tries: int
     bytes_received: int
     waited_s: float
@@ -126,11 +132,11 @@ class EdgeDevice:
         request_id = request_id or uuid.uuid4().hex
         call = _Call(self.patience_s)
         began = time.perf_counter()
-        received, reason, size = None, None, 0
+        received, reason, refused, size = None, None, False, 0
         try:
             received, size = self._from_server(call, prompt, request_id, progress)
         except EdgeServerError as error:
-            reason = str(error)
+            reason, refused = str(error), isinstance(error, RefusedTokenError)
         waited = time.perf_counter() - began
         end = None
         if received is not None:
@@ -148,6 +154,7 @@ class EdgeDevice:
             k,
             end.steps - k,
             reason,
+            refused,
             call.made,
             size,
             waited,
@@ -248,6 +255,8 @@ class EdgeDevice:
                 if response.status_code < 300:
                     return response
                 reason = f"the server says {response.status_code}: {_detail(response)}"
+                if response.status_code == 401:
+                    raise RefusedTokenError(reason)
                 if response.status_code not in (429, 500, 502, 503, 504):
                     raise EdgeServerError(reason)
                 wait = retry_after_s(response.headers.get("Retry-After"))

@@ -33,9 +33,10 @@ class Gathering:
 
     Attributes:
         host, port: where it listens.
-        window_s: how long it waits for others before it begins, in seconds.
+        window_s: how long it waits for others before it begins, at most, in seconds.
         linger_s: how long, after it has its own picture, it lets others fetch their chains, in seconds.
-        followers: others that it waits for at the end, at most `linger_s`; 0 to leave as soon as nobody waits.
+        followers: others that it waits for: it begins as soon as so many have joined, and ends once so many have
+            fetched their chains; 0 to wait for nobody.
         token: that others must show; needed where `host` is open to other machines.
 
     Raises:
@@ -44,7 +45,7 @@ class Gathering:
 
     host: str = "127.0.0.1"
     port: int = 8001
-    window_s: float = 5.0
+    window_s: float = 60.0
     linger_s: float = 30.0
     followers: int = 1
     token: str | None = None
@@ -94,7 +95,9 @@ def lead(
         chain.scheduler,
         chain.guidance_scale,
     )
-    settings = ServerSettings(window_s=gathering.window_s, token=gathering.token)
+    settings = ServerSettings(
+        window_s=gathering.window_s, enough_in_window=gathering.followers + 1, token=gathering.token
+    )
     with TemporaryDirectory() as folder:
         journal = Journal(Path(folder) / "journal.sqlite")
         app = make_server(engine, journal, settings)

@@ -32,7 +32,8 @@ class Comparison:
             `method` (the word it was asked for with), `seed`, `seconds`, `timesteps`, `optimality_percent`, `curve`
             (pairs of seconds and value), `policy`, `settings`, `measure`, which names the number that stands in
             `optimality_percent` and `curve` where it is another (`measure_of`), `problem_args`, the whole
-            `evaluation`, and `curve_timesteps`, the environment steps of each point of the curve.
+            `evaluation`, `curve_timesteps`, the environment steps of each point of the curve, and `curve_levels`, what
+            rules reach on the curve's own contexts or episodes.
         figures: where they are; of all rows.
     """
 
@@ -235,6 +236,7 @@ def row_of(run: Run, label: str | None = None) -> Row:
         "problem_args": run.config.problem_args,
         "evaluation": summary["evaluation"],
         "curve_timesteps": curve["timesteps"].tolist() if measure in curve else [],
+        "curve_levels": run.curve_levels,
     }
 
 
@@ -256,4 +258,5 @@ def _rule_row(task: AnyTask, rule: str, seed: int, common: Mapping[str, Any]) ->
         "problem_args": common["problem_args"],
         "evaluation": evaluation,
         "curve_timesteps": [0, 0],
+        "curve_levels": {},
     }

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from netdiffuse.common import InvalidValueError, UnsupportedError, checks
-from netdiffuse.common.files import check_entries
+from netdiffuse.common.files import check_entries, unused
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,7 @@ def versions() -> dict[str, str]:
 
 def default_out(config: Config) -> Path:
     """runs/PROBLEM-ALGORITHM-sSEED, with a number at the end where that exists."""
-    base = Path("runs") / run_name(config.problem, config.algorithm, config.seed)
-    path, number = base, 1
-    while path.exists():
-        number += 1
-        path = base.with_name(f"{base.name}-{number}")
-    return path
+    return unused(Path("runs") / run_name(config.problem, config.algorithm, config.seed))
 
 
 def run_name(problem: str, algorithm: str, seed: int) -> str:

@@ -147,6 +147,8 @@ class Monitor(BaseCallback):
         for name, value in self._evaluation.items():
             if isinstance(value, (int, float)) and name not in ("contexts", "episodes"):
                 self.logger.record(f"eval/{name}", value)
+        for rule, level in self._evaluation["baselines"].items():  # of the episodes that the curve is of
+            self.logger.record(f"eval/baseline/{rule}", level)
         self.logger.record("time/train_seconds", round(self.clock.elapsed, 6))
         self.logger.dump(self.model.num_timesteps)
 

@@ -119,10 +119,13 @@ def plot_comparison(path: Path) -> list[Path]:
     label = MEASURES[measure]
     curves: dict[str, list[Curve]] = {}
     rules: dict[str, float] = {}
+    of_curves: dict[str, float] = {}  # on the curves' own episodes, which are not those of the final values
     for row in rows:
         if known.is_rule(row["method"]):
             rules[row["method"]] = row["optimality_percent"]
-        elif row["curve"]:
+            continue
+        of_curves |= row.get("curve_levels", {})
+        if row["curve"]:
             curves.setdefault(row["method"], []).append(
                 Curve([point[0] for point in row["curve"]], [point[1] for point in row["curve"]])
             )
@@ -131,7 +134,8 @@ def plot_comparison(path: Path) -> list[Path]:
     if curves:
         reference = 100.0 if _in_percent(measure) else None
         title = short_name(problem)
-        figure = curves_figure(curves, title=title, measure=label, reference=reference, levels=rules)
+        levels = {rule: of_curves.get(rule, level) for rule, level in rules.items()}
+        figure = curves_figure(curves, title=title, measure=label, reference=reference, levels=levels)
         figures.append(save(figure, folder / "learning_curves.png"))
     values: dict[str, list[float]] = {}
     for row in rows:

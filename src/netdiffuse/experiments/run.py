@@ -33,6 +33,7 @@ CONFIG, SUMMARY, PROGRESS, FIGURES, OWN_PROBLEM, LOCK = (
     "problem.pkl",
     ".lock",
 )
+LEVEL = "baseline/"  # begins the names of rules in progress.csv
 _SUMMARY_TYPES: dict[str, type | tuple[type, ...]] = {
     "problem": str,
     "algorithm": str,
@@ -212,6 +213,20 @@ class Run:
         """
         table = self.progress
         return table[[column for column in table.columns if "/" not in column]]
+
+    @property
+    def curve_levels(self) -> dict[str, float]:
+        """The rules' values that the curve is to be held against: on its own episodes, where it knows them.
+
+        Else those of the final evaluation; none before there is one.
+
+        Raises:
+            RunError: a file is missing or damaged.
+        """
+        last = self.progress.iloc[-1]
+        own = {str(name).removeprefix(LEVEL): float(last[name]) for name in last.index if str(name).startswith(LEVEL)}
+        summary = self.summary
+        return own or (dict(summary["evaluation"]["baselines"]) if summary is not None else {})
 
     @property
     def progress(self) -> pd.DataFrame:

@@ -86,7 +86,7 @@ class Chosen:
     @property
     def rules(self) -> dict[str, float]:
         """The rules' values, as the first run's evaluation has them, and the reference's."""
-        found = dict(self.rows[0]["evaluation"]["baselines"])
+        found = dict(self.rows[0]["evaluation"]["baselines"]) | self.rows[0].get("curve_levels", {})
         return found | ({"reference": 100.0} if self.in_percent else {})
 
     @cached_property

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from functools import lru_cache
 
-from netdiffuse.experiments import Config, Evaluation
+from netdiffuse.experiments import Config, Evaluation, Run
 from netdiffuse.problems.registry import PRESETS, make_problem
 from netdiffuse.studio.runs import RunRecord
 
@@ -16,7 +16,7 @@ def known_levels(record: RunRecord, others: Iterable[RunRecord]) -> dict[str, fl
     assert record.config is not None
     for other in (record, *others):
         if other.summary is not None and other.config is not None and _asked(other.config) == _asked(record.config):
-            return dict(other.summary["evaluation"]["baselines"])
+            return Run(other.path).curve_levels
     return None
 
 

@@ -32,7 +32,8 @@ def split(
         guidance: weight of the prompts; what is usual for the model unless told.
         codec: in how many bits the shared chains are handed over: fp16, uint8 or int4; exactly unless told.
         bit_error_rate: of the link they cross, in [0, 0.5]; wrong bits are kept.
-        out: folder for the pictures and summary.json; runs/denoise-split unless told.
+        out: folder for the pictures and summary.json, new or empty; runs/denoise-split unless told, numbered where that
+            exists.
         dtype: float32, float16 or bfloat16.
         json: print summary.json on standard output instead of the table.
     """
@@ -41,10 +42,11 @@ def split(
 
     from netdiffuse.cli.output import console, table_of, working
     from netdiffuse.common import InvalidValueError, checks
-    from netdiffuse.common.files import atomic_path, write_json
+    from netdiffuse.common.files import atomic_path, new_folder, write_json
 
     if not prompts or not all(prompt.strip() for prompt in prompts):
         raise InvalidValueError(f"--prompts must name one or more, none empty, got {list(prompts)}")
+    folder = new_folder(out, Path("runs/denoise-split"))
     checks.seed("seed", seed)
     checks.integer("steps", steps)
     if shared is not None:
@@ -77,6 +79,9 @@ def split(
     else:  # states of one shape weigh the same
         state_bits = [bits_sent / sum(k > 0 for k in plan.shared_steps)] * plan.users
     spared = saving(plan, cost.SERVER, cost.device(), cost.Radio(), state_bits, found.evaluations_per_step)
+    leaders = [
+        next((root.leaders for root in plan.roots if user in root.members), ()) for user in range(plan.users)
+    ]  # of each user's first steps
     summary = {
         "model": {"family": family.name, "revision": family.revision},
         "steps": steps,
@@ -88,12 +93,11 @@ def split(
         "bit_error_rate": bit_error_rate,
         "bits_sent": bits_sent,
         "users": [
-            {"prompt": prompt, "shared_steps": k}
+            {"prompt": prompt, "shared_steps": k, "led_by": list(led)}
             | {name: values[user] if isfinite(values[user]) else None for name, values in far.items()}
-            for user, (prompt, k) in enumerate(zip(prompts, plan.shared_steps, strict=True))
+            for user, (prompt, k, led) in enumerate(zip(prompts, plan.shared_steps, leaders, strict=True))
         ],
     }
-    folder = out or Path("runs/denoise-split")
     folder.mkdir(parents=True, exist_ok=True)
     for name, picture in [("grid.png", sheet), *((f"user-{n}.png", p) for n, p in enumerate(found.pictures))]:
         with atomic_path(folder / name) as temporary:
@@ -102,11 +106,16 @@ def split(
     if json:
         print(dumps(summary, indent=2))
         return 0
-    table = table_of("prompt", "shared steps", "MSE", "PSNR (dB)", "SSIM")
-    for user, (prompt, k) in enumerate(zip(prompts, plan.shared_steps, strict=True)):
-        table.add_row(
-            prompt, str(k), f"{far['mse'][user]:.4f}", f"{far['psnr_db'][user]:.1f}", f"{far['ssim'][user]:.3f}"
-        )
+    table = table_of("user", "prompt", "shared steps", "led by", "MSE", "PSNR (dB)", "SSIM")
+    for user, (prompt, k, led) in enumerate(zip(prompts, plan.shared_steps, leaders, strict=True)):
+        psnr = far["psnr_db"][user]
+        numbers = [
+            f"{far['mse'][user]:.4f}",
+            f"{psnr:.1f}" if isfinite(psnr) else "identical",
+            f"{far['ssim'][user]:.3f}",
+        ]
+        led_by = "" if not led else f"user {led[0]}" if len(led) == 1 else "the mean"
+        table.add_row(str(user), prompt, str(k), led_by, *numbers)
     console().print(table)
     print(
         f"{plan.server_steps} shared and {plan.device_steps} own steps instead of {plan.users * steps}: "

@@ -35,15 +35,16 @@ def study(
         codec: in how many bits latents cross the link: fp16, uint8 or int4.
         judge: classifier, which comes with the small model and knows its words; or a CLIP model, by its name on a hub
             or a local folder.
-        out: folder for what is found; runs/denoise-study unless told.
+        out: folder for what is found, new or empty; runs/denoise-study unless told, numbered where that exists.
         dtype: float32, float16 or bfloat16.
         json: print results.json on standard output instead of the table.
     """
     from json import dumps
 
     from netdiffuse.cli.output import console, counting, table_of
-    from netdiffuse.common.files import write_json
+    from netdiffuse.common.files import new_folder, write_json
 
+    folder = new_folder(out, Path("runs/denoise-study"))
     family = opened(model, dtype)
     from netdiffuse.denoising.codec import make_codec
     from netdiffuse.denoising.embeddings import default_encoder
@@ -65,7 +66,6 @@ def study(
     with counting("pairs of prompts") as done:
         trials = run_study(family, default_encoder(), judged, plan, done=done)
     rows = [trial.row() for trial in trials]
-    folder = out or Path("runs/denoise-study")
     folder.mkdir(parents=True, exist_ok=True)
     write_json(
         folder / "results.json",

@@ -1,6 +1,7 @@
 """Gathers requests for an arrival window, and has the engine run each window."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Sequence
@@ -24,13 +25,21 @@ class Dispatcher:
         metrics: counts what is done.
         window_s: how long the first request of a window waits for others, in seconds.
         most: requests in a window, at most.
+        enough: requests that a window does not wait beyond; `most` unless told.
     """
 
     def __init__(
-        self, engine: Engine, journal: Journal, metrics: Metrics, window_s: float = 0.2, most: int = 64
+        self,
+        engine: Engine,
+        journal: Journal,
+        metrics: Metrics,
+        window_s: float = 0.2,
+        most: int = 64,
+        enough: int | None = None,
     ) -> None:
         self.engine, self.journal, self.metrics = engine, journal, metrics
         self.window_s, self.most = window_s, most
+        self.enough = most if enough is None else min(enough, most)
         self._arrived = asyncio.Event()
         self._listeners: dict[str, set[asyncio.Queue[dict[str, Any]]]] = {}
         self._done: dict[str, tuple[int, int]] = {}  # of requests under way: steps of their window
@@ -88,12 +97,23 @@ class Dispatcher:
             await self._arrived.wait()
             self._arrived.clear()
             while waiting := await asyncio.to_thread(self.journal.waiting):
-                if len(waiting) < self.most and not self._draining:
-                    await asyncio.sleep(self.window_s)
-                    waiting = await asyncio.to_thread(self.journal.waiting)
+                if len(waiting) < self.enough:
+                    waiting = await self._gather()
                 await self._window(waiting[: self.most])
             if self._draining:
                 return
+
+    async def _gather(self) -> list[Ask]:
+        """Wait for others until the window ends or enough have come."""
+        end = time.monotonic() + self.window_s
+        while True:
+            self._arrived.clear()  # before looking, so that nobody comes unseen in between
+            waiting = await asyncio.to_thread(self.journal.waiting)
+            left = end - time.monotonic()
+            if left <= 0 or len(waiting) >= self.enough or self._draining:
+                return waiting
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._arrived.wait(), left)
 
     async def _window(self, asks: list[Ask]) -> None:
         """Run one window. Requests that a server died with before are run apart: one of them may have been why."""

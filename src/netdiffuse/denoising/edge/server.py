@@ -34,6 +34,7 @@ class ServerSettings:
     Attributes:
         window_s: how long the first request of a window waits for others, in seconds.
         most_in_window: requests that are planned together, at most.
+        enough_in_window: requests that a window does not wait beyond; `most_in_window` unless told.
         most_waiting: requests that may wait; beyond, devices are sent away with 429 and told when to come again.
         rate: requests a second a client may send, in the long run; 0 for no limit.
         burst: requests that a client may send at once.
@@ -50,6 +51,7 @@ class ServerSettings:
 
     window_s: float = 0.2
     most_in_window: int = 64
+    enough_in_window: int | None = None
     most_waiting: int = 1000
     rate: float = 20.0
     burst: int = 40
@@ -66,6 +68,8 @@ class ServerSettings:
         checks.positive("keep_s", self.keep_s)
         for name in ("most_in_window", "most_waiting", "burst", "call_burst", "most_body_bytes"):
             checks.integer(name, getattr(self, name))
+        if self.enough_in_window is not None:
+            checks.integer("enough_in_window", self.enough_in_window)
         check_token(self.token)
 
 
@@ -85,7 +89,7 @@ def make_server(engine: Engine, journal: Journal, settings: ServerSettings | Non
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         nonlocal draining
-        dispatcher = Dispatcher(engine, journal, metrics, own.window_s, own.most_in_window)
+        dispatcher = Dispatcher(engine, journal, metrics, own.window_s, own.most_in_window, own.enough_in_window)
         app.state.dispatcher, app.state.loop = dispatcher, asyncio.get_running_loop()
         dispatcher.start()
         forgetting = asyncio.create_task(_forget(journal, own.keep_s))

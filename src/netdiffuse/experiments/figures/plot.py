@@ -72,7 +72,7 @@ def _learning(run: Run) -> Figure:
     summary = run.summary
     measure = next(m for m in MEASURES if m in curve)  # a curve has one
     known = summary is not None and measure_of(summary["evaluation"]) == measure
-    levels = summary["evaluation"]["baselines"] if summary is not None and known else {}
+    levels = run.curve_levels if known else {}
     return curves_figure(
         {run.config.algorithm: [Curve(curve["seconds"].tolist(), curve[measure].tolist())]},
         title=f"{run.config.algorithm} on {short_name(run.config.problem)}",

@@ -61,7 +61,7 @@ class BatchedTask(SequentialTask):
         checks.seed("seed", seed)
         levels: dict[str, float] = {}
 
-        def score(model: BaseAlgorithm, baselines: bool = True) -> dict[str, Any]:
+        def score(model: BaseAlgorithm, baselines: bool = True) -> dict[str, Any]:  # noqa: ARG001 - rules are played once
             if not levels:  # once, when it is first needed
                 played = {rule: self._play_rule(rule, samples, seed, seed) for rule in self.rules}
                 levels.update({rule: evaluation["return_mean"] for rule, evaluation in played.items()})
@@ -71,7 +71,7 @@ class BatchedTask(SequentialTask):
                 found[f"{reference}_return_mean"] = levels[reference]
                 share = 100 * found["return_mean"] / levels[reference] if levels[reference] > 0 else None
                 found[f"{reference}_percent"] = share
-            return found | {"baselines": levels if baselines else {}}
+            return found | {"baselines": dict(levels)}
 
         return score
 
