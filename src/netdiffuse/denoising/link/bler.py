@@ -64,9 +64,9 @@ class Curve:
         """Block error rate at linear Es/N0.
 
         The rate at a measured point is (errors + 1/2) / (blocks + 1), neighbours that rise by chance being pooled
-        (isotonic regression, Barlow et al., "Statistical Inference under Order Restrictions", 1972); between points its logarithm is linear in dB;
-        below the first point it is 1; above the last it goes on along the last segment, down to 1e-6. As waterfall
-        curves bend downwards in these coordinates, that is pessimistic.
+        (isotonic regression, Barlow et al., "Statistical Inference under Order Restrictions", 1972); between points its
+        logarithm is linear in dB; below the first point it is 1; above the last it goes on along the last segment, down
+        to 1e-6. As waterfall curves bend downwards in these coordinates, that is pessimistic.
         """
         measured = (np.array(self.errors) + 0.5) / (np.array(self.blocks) + 1)
         log_rate = np.log(isotonic_regression(measured, weights=self.blocks, increasing=False).x)
