@@ -13,7 +13,7 @@ import netdiffuse.denoising.link.coded as coded
 from netdiffuse.common import InvalidValueError, MissingExtraError
 from netdiffuse.common.seeding import generator
 from netdiffuse.denoising.link import Fading, Ldpc, LdpcTable, Link, Uncoded, make_modulation
-from netdiffuse.denoising.link.bler import BlerTable, shipped_table
+from netdiffuse.denoising.link.bler import BlerTable, Curve, shipped_table
 from netdiffuse.denoising.link.make_bler import main
 
 
@@ -57,8 +57,8 @@ def test_the_table_agrees_with_decoding() -> None:
         p = LdpcTable(snr_db, modulation, code_rate).block_error_rate(1056)
         assert 0.05 < p < 0.95
         failures = round(64 * _failed(Ldpc(snr_db, modulation, code_rate), 64, 1056))
-        # points of the table rest on a hundred blocks and more, and lie up to half a dB apart
-        assert stats.binom(64, max(p - 0.15, 0.005)).ppf(1e-4) <= failures <= stats.binom(64, p + 0.15).ppf(1 - 1e-4)
+        # points of the table rest on a hundred failures, and lie a quarter of a dB apart
+        assert stats.binom(64, max(p - 0.08, 0.005)).ppf(1e-4) <= failures <= stats.binom(64, p + 0.08).ppf(1 - 1e-4)
 
 
 def test_the_table_loses_blocks_as_often_as_it_says() -> None:
@@ -83,6 +83,14 @@ def test_interpolation_is_linear_in_the_logarithm() -> None:
     assert at(-30) == 1
     assert at(30) == pytest.approx(1e-6)
     assert float(curve.block_error_rate(np.array([0.0]))[0]) == 1
+
+
+def test_neighbours_that_rise_by_chance_are_pooled() -> None:
+    curve = Curve("qpsk", 0.5, 192, (0.0, 1.0, 2.0, 3.0), (99, 99, 299, 99), (98, 79, 269, 9))
+    low, high = (float(curve.block_error_rate(np.array([10 ** (db / 10)]))[0]) for db in (1.0, 2.0))
+    pooled = (99 * 79.5 / 100 + 299 * 269.5 / 300) / 398
+    assert low == pytest.approx(pooled)
+    assert high == pytest.approx(pooled)
 
 
 def test_better_channels_lose_less() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.optimize import isotonic_regression
 
 from netdiffuse.common import InvalidValueError, checks
 from netdiffuse.common.files import check_entries
@@ -62,11 +63,13 @@ class Curve:
     def block_error_rate(self, snr: Array) -> Array:
         """Block error rate at linear Es/N0.
 
-        The rate at a measured point is (errors + 1/2) / (blocks + 1); between points its logarithm is linear in dB;
-        below the first point it is 1; above the last it goes on along the last segment, down to 1e-6. As waterfall
-        curves bend downwards in these coordinates, that is pessimistic.
+        The rate at a measured point is (errors + 1/2) / (blocks + 1), neighbours that rise by chance being pooled
+        (isotonic regression, Barlow et al., "Statistical Inference under Order Restrictions", 1972); between points its
+        logarithm is linear in dB; below the first point it is 1; above the last it goes on along the last segment, down
+        to 1e-6. As waterfall curves bend downwards in these coordinates, that is pessimistic.
         """
-        log_rate = np.log((np.array(self.errors) + 0.5) / (np.array(self.blocks) + 1))
+        measured = (np.array(self.errors) + 0.5) / (np.array(self.blocks) + 1)
+        log_rate = np.log(isotonic_regression(measured, weights=self.blocks, increasing=False).x)
         with np.errstate(divide="ignore"):  # an SNR of 0
             at_db = 10 * np.log10(snr)
         slope = min((log_rate[-1] - log_rate[-2]) / (self.snr_db[-1] - self.snr_db[-2]), 0.0)
