@@ -18,6 +18,7 @@ NAMES = {
     "energy_share": "rates less energy better",
     "retest": "says the same again",
     "personas": "knows its users apart",
+    "spread": "by so many points",
 }
 Prices = Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="IN OUT", help_behavior_hint="")]
 File = Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")]
@@ -30,6 +31,8 @@ def audit(
     answer: Literal["json", "expected"] = "json",
     samples: int = 1,
     constraint: Literal["json-schema", "json-object", "none"] = "json-schema",
+    concurrency: int = 8,
+    timeout: float = 60.0,
     price: Prices = None,
     cache: File = None,
     offline: bool = False,
@@ -52,6 +55,8 @@ def audit(
         answer: json for a rating with its reason; expected for the expected rating over the digits' probabilities.
         samples: answers to each question, averaged.
         constraint: how the server holds answers to JSON; json-object for that of llama-cpp-python.
+        concurrency: requests under way at once, at most.
+        timeout: of a request, seconds; a model on a CPU may need more.
         price: of a million tokens in and out, in USD, to tell what it cost.
         cache: SQLite file of answers; answers.sqlite in the folder of --out unless told.
         offline: answer from the cache alone.
@@ -95,7 +100,7 @@ def audit(
         path = cache or folder / "answers.sqlite"
         if offline and not path.exists():
             raise InvalidValueError(f"--offline needs answers, and there is no {path}: name their file with --cache")
-        endpoint = None if offline else Endpoint(url, constraint=constraint)
+        endpoint = None if offline else Endpoint(url, constraint=constraint, concurrency=concurrency, timeout_s=timeout)
         ledger, other = Ledger(None if price is None else Price(*price)), ParametricRater(noisy=False)
         answers = AnswerCache(path)
         raters = [LLMRater(model, endpoint, sampling=way, cache=answers, ledger=ledger) for way in ways]

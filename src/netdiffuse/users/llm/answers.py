@@ -56,14 +56,14 @@ def graded(completion: "ChatCompletion") -> Grade:
     try:
         value = json.loads(said or "")
     except ValueError:
-        raise FaultError("malformed", f"the model did not answer with JSON: {_short(said)}") from None
+        raise FaultError("malformed", f"the model did not answer with JSON: {said!r}") from None
     if not isinstance(value, dict) or not isinstance(value.get("reason"), str):
-        raise FaultError("malformed", f"the model's answer has no reason: {_short(said)}")
+        raise FaultError("malformed", f"the model's answer has no reason: {said!r}")
     rating = value.get("rating")
     if isinstance(rating, bool) or not isinstance(rating, (int, float)):
-        raise FaultError("malformed", f"the model's answer has no rating: {_short(said)}")
+        raise FaultError("malformed", f"the model's answer has no rating: {said!r}")
     if rating not in RATINGS:
-        raise FaultError("out_of_range", f"the model rated {_short(rating)}, not 1, 2, 3, 4 or 5")
+        raise FaultError("out_of_range", f"the model rated {rating!r}, not 1, 2, 3, 4 or 5")
     return Grade(float(rating), 0.0, value["reason"])
 
 
@@ -96,13 +96,8 @@ def _choice(completion: "ChatCompletion") -> "Choice":
     """The only choice, which the client does not check."""
     choices = getattr(completion, "choices", None)
     if not choices or getattr(choices[0], "message", None) is None:
-        raise FaultError("malformed", f"the endpoint's reply is no chat completion: {_short(completion)}")
+        raise FaultError("malformed", f"the endpoint's reply is no chat completion: {completion!r}")
     choice: Choice = choices[0]
     if choice.message.refusal or choice.finish_reason == "content_filter":
-        raise FaultError("refused", f"the model refused to rate: {_short(choice.message.refusal)}")
+        raise FaultError("refused", f"the model refused to rate: {choice.message.refusal!r}")
     return choice
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:80]}..."
