@@ -190,8 +190,8 @@ class Endpoint:
 def _tokens(completion: "ChatCompletion") -> tuple[int, int] | None:
     """Tokens in and out; None where the endpoint does not tell."""
     usage = getattr(completion, "usage", None)
-    found = tuple(getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens"))
-    return (found[0], found[1]) if all(type(count) is int for count in found) else None
+    sent, returned = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
+    return (sent, returned) if isinstance(sent, int) and isinstance(returned, int) else None
 
 
 def _kind(status: int) -> Kind:
