@@ -125,6 +125,12 @@ def test_a_model_that_gives_no_digits():
     assert rater.ledger.to_dict()["faults"] == {"no_digits": 1}  # another seed would not change probabilities
 
 
+def test_how_much_the_digits_need_is_a_choice():
+    with serving(Model(rate=1.0, faults=("no_digits",))) as (url, _):
+        rater = LLMRater("m", quick(url), sampling=Sampling("expected", least_mass=0.005), fallback=None)
+        assert rater.rate([AVERAGE], [Experience("a", 0.5, 1.0)])[0].rating == pytest.approx(4)  # all of it on 4
+
+
 def test_an_endpoint_without_log_probabilities(monkeypatch):
     with serving(Model(rate=1.0, faults=("malformed",))) as (url, _):
         rater = LLMRater("m", quick(url, retries=0), sampling=Sampling("expected"), fallback=None)
@@ -411,6 +417,7 @@ def test_a_model_can_be_audited():
         (lambda: Sampling(samples=0), InvalidValueError, "samples must be"),
         (lambda: Sampling("expected", samples=2), InvalidValueError, "one sample, got 2"),
         (lambda: Sampling(temperature=-1), InvalidValueError, "temperature must be"),
+        (lambda: Sampling(least_mass=1.5), InvalidValueError, "least_mass must be"),
         (lambda: Price(-1, 0), InvalidValueError, "input_per_million"),
         (lambda: Endpoint("http://127.0.0.1:9/v1", retries=-1), InvalidValueError, "retries must be"),
         (lambda: Endpoint("http://127.0.0.1:9/v1", timeout_s=0), InvalidValueError, "timeout_s must be"),

@@ -22,6 +22,9 @@ pytestmark = pytest.mark.real_llm
 CROWD = [PRESETS["easygoing"], PRESETS["perfectionist"]]
 GIVEN = [Experience("a red apple on a wooden table", 0.9, 1.0, 0.01), Experience("a sailing boat", 0.1, 15.0, 0.3)]
 
+# It puts but a few percent on the digits, and would rather begin with a word.
+SMALL = {"json": Sampling(max_tokens=120), "expected": Sampling("expected", least_mass=0.005)}
+
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory):
@@ -55,7 +58,7 @@ def url(tmp_path_factory):
 
 def rater(url, cache, answer) -> LLMRater:
     endpoint = None if url is None else Endpoint(url, timeout_s=300, constraint="json-object", concurrency=1)
-    return LLMRater("SmolLM2-135M-Instruct", endpoint, memory=1, sampling=Sampling(answer, max_tokens=120), cache=cache)
+    return LLMRater("SmolLM2-135M-Instruct", endpoint, memory=1, sampling=SMALL[answer], cache=cache)
 
 
 def test_expected_ratings_never_fail_to_parse_and_repeat_offline(url, tmp_path):

@@ -30,6 +30,7 @@ def audit(
     url: Name = None,
     answer: Literal["json", "expected"] = "json",
     samples: int = 1,
+    least_mass: float = 0.05,
     constraint: Literal["json-schema", "json-object", "none"] = "json-schema",
     concurrency: int = 8,
     timeout: float = 60.0,
@@ -54,6 +55,7 @@ def audit(
             is read from the environment variable NETDIFFUSE_LLM_KEY.
         answer: json for a rating with its reason; expected for the expected rating over the digits' probabilities.
         samples: answers to each question, averaged.
+        least_mass: probability that an expected rating needs on the digits; small models reach little.
         constraint: how the server holds answers to JSON; json-object for that of llama-cpp-python.
         concurrency: requests under way at once, at most.
         timeout: of a request, seconds; a model on a CPU may need more.
@@ -96,7 +98,9 @@ def audit(
         from netdiffuse.users.llm import AnswerCache, Endpoint, Ledger, LLMRater, Price, Sampling
 
         # A sitting's samples have seeds of their own, so that no two sittings share an answer.
-        ways = [Sampling(answer, samples, seed=seed + sitting * samples) for sitting in range(count)]
+        ways = [
+            Sampling(answer, samples, seed=seed + sitting * samples, least_mass=least_mass) for sitting in range(count)
+        ]
         path = cache or folder / "answers.sqlite"
         if offline and not path.exists():
             raise InvalidValueError(f"--offline needs answers, and there is no {path}: name their file with --cache")

@@ -33,8 +33,6 @@ RESPONSE_FORMATS: dict[str, dict[str, Any]] = {
 is; or not at all, with the prompt alone to ask for it."""
 
 TOP = 20  # log-probabilities that endpoints give at the most
-LEAST_MASS = 0.05
-"""Of probability on the digits; below, the model was about to say something else."""
 
 
 class Grade(NamedTuple):
@@ -67,10 +65,14 @@ def graded(completion: "ChatCompletion") -> Grade:
     return Grade(float(rating), 0.0, value["reason"])
 
 
-def expected(completion: "ChatCompletion") -> Grade:
+def expected(completion: "ChatCompletion", least_mass: float) -> Grade:
     """Expected rating over the probabilities of the digits: sum r p_r / sum p_r, and its variance.
 
     It needs no parsing, and moves smoothly with what the model was told (as in G-Eval, Liu et al., arXiv 2303.16634).
+
+    Args:
+        completion: with log-probabilities of its first token.
+        least_mass: probability of all digits together, below which the model was about to say something else.
 
     Raises:
         FaultError: refused, malformed or no_digits.
@@ -84,7 +86,7 @@ def expected(completion: "ChatCompletion") -> Grade:
         if candidate.token.strip() in map(str, RATINGS):
             mass[int(candidate.token)] += math.exp(candidate.logprob)
     total = sum(mass.values())
-    if not total >= LEAST_MASS:
+    if not total >= least_mass or total == 0:
         raise FaultError("no_digits", f"the model puts {100 * total:.2g}% on the digits 1 to 5: take answer='json'")
     rating = sum(r * p for r, p in mass.items()) / total
     variance = sum((r - rating) ** 2 * p for r, p in mass.items()) / total
