@@ -59,7 +59,14 @@ def test_its_mean_never_goes_the_wrong_way():
 def test_a_constant_is_not_fit():
     found = audit([Constant(), Constant()], CROWD, 20)
     assert not found.fit
-    assert values(found) == {"quality": 0, "delay_s": 0, "energy_share": 0, "retest": None, "personas": None}
+    assert values(found) == {
+        "quality": 0,
+        "delay_s": 0,
+        "energy_share": 0,
+        "retest": None,
+        "personas": None,
+        "spread": 0,
+    }
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["fit"] is False
 
 
@@ -69,6 +76,24 @@ def test_who_likes_what_is_bad_is_not_fit():
     assert values(found)["delay_s"] == pytest.approx(-1)
     assert found.wrong_steps["quality"] == 1
     assert not found.fit
+
+
+class Hair:
+    """Rates well and tells its users apart by a hair, every time."""
+
+    def rate(self, personas, experiences):
+        return [
+            Opinion(4.5 - 2 * (1 - e.quality) - 0.05 * e.delay_s - 2 * e.energy_share + 1e-3 * len(p.name), "so so")
+            for p, e in zip(personas, experiences, strict=True)
+        ]
+
+
+def test_a_rater_without_chance_must_still_tell_its_users_apart():
+    found = audit([Hair(), Hair()], CROWD, 20)
+    assert [check.name for check in found.checks if not check.passed] == ["spread"]
+    assert values(found)["personas"] == 1  # nothing within
+    lengths = [len(persona.name) for persona in CROWD]
+    assert values(found)["spread"] == pytest.approx(1e-3 * np.std(lengths, ddof=1))
 
 
 def test_dice_are_not_fit():

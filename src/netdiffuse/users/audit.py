@@ -36,6 +36,7 @@ LEAST: dict[str, float] = {
     "energy_share": 0.5,
     "retest": 0.7,
     "personas": 0.1,
+    "spread": 0.1,
 }
 """What each check needs at the least. 0.7 is the usual limit of reliability for research (Nunnally, Psychometric
 Theory, 1978); the others are choices of ours."""
@@ -49,7 +50,8 @@ class Check:
         name: "quality", "delay_s" and "energy_share": mean Spearman correlation of the rating with the level, over
             personas, positive where better is rated better, and 0 for a persona whose rating does not move; "retest":
             Spearman correlation of two sittings, 1 by nature where a rater leaves nothing to chance; "personas": share
-            of the variance that lies between personas.
+            of the variance that lies between personas, 1 by nature where a rater leaves nothing to chance; "spread":
+            standard deviation between personas, in rating points, which nature gives to nobody.
         value: found; None where nothing varies.
         least: what is needed.
     """
@@ -169,20 +171,22 @@ def audit(
         for name, experiences in swept.items()
     }
     means = random.mean(2)
+    between = float(np.sqrt(means.var(0, ddof=1).mean()))
     agreement = None
     if other is not None:
         theirs = ratings(other, drawn)
         agreement = {"spearman": rank_correlation(means, theirs), "kappa": weighted_kappa(means, theirs)}
     first, second = random[..., 0], random[..., 1]
-    found = {
+    found: dict[str, float | None] = {
         **{name: _trend(values, name) for name, values in sweeps.items()},
         "retest": rank_correlation(first, second),
         "personas": reliability(random),
+        "spread": between,
     }
     return Audit(
         checks=tuple(Check(name, found[name], least) for name, least in LEAST.items()),
         mean=float(random.mean()),
-        between_std=float(np.sqrt(means.var(0, ddof=1).mean())),
+        between_std=between,
         within_std=float(np.sqrt(random.var(2, ddof=1).mean())),
         persona_means={p.name: float(mean) for p, mean in zip(personas, means.mean(1), strict=True)},
         at_ends=float(((random < 1.05) | (random > 4.95)).mean()),

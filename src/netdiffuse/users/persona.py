@@ -136,7 +136,8 @@ def draw_personas(n: int, random: np.random.Generator | int, base: Persona = AVE
     Traits are independent Beta(4, 4) (mean 0.5, standard deviation 1/6); importances and `least_quality` are the
     base's plus a normal deviation of 0.1, held to [0, 1]; times and `energy_tolerance` are the base's times a lognormal
     factor with a logarithmic deviation of 0.4, one for both times. These spreads are choices of ours, not published
-    numbers.
+    numbers; so is the independence, for in people traits correlate (Digman, Journal of Personality and Social
+    Psychology 73, 1997).
 
     Args:
         n: how many, at least 1.

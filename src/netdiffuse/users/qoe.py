@@ -12,7 +12,7 @@ FLOOR, CEILING = 1.0, 5.0
 
 
 def mean_opinion_score(ratings: Sequence[float]) -> Interval:
-    """Mean of ratings in [1, 5], with its 95% confidence interval over the users (ITU-T P.800.1).
+    """Mean of ratings in [1, 5] (ITU-T P.800.1), with its 95% confidence interval over the users.
 
     Raises:
         InvalidValueError: no ratings, or one outside [1, 5].

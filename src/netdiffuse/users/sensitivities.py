@@ -18,7 +18,7 @@ Transactions on Multimedia 18(9), 2016).
 
 That a subject's rating is the true quality, plus a bias of theirs, plus noise of a size of theirs, is the model of
 Janowski and Pinson ("The accuracy of subjects in a quality experiment", IEEE Transactions on Multimedia 17(12), 2015),
-which ITU-T P.913 uses to screen subjects.
+which ITU-T P.913 uses to take the bias of subjects out.
 """  # noqa: E501
 
 from collections.abc import Sequence

@@ -39,9 +39,12 @@ class Model:
         first: how often each question goes wrong before it may go well; instead of `rate`.
     """
 
-    def __init__(self, rate=0.0, faults=FAULTS, first=0, delay_s=0.0, headers=None, echo_key=False):
+    def __init__(
+        self, rate=0.0, faults=FAULTS, first=0, delay_s=0.0, headers=None, echo_key=False, says_key=None, usage=None
+    ):
         self.rate, self.faults, self.first, self.delay_s = rate, faults, first, delay_s
-        self.headers, self.echo_key = headers or {}, echo_key
+        self.headers, self.echo_key, self.says_key = headers or {}, echo_key, says_key
+        self.usage = usage or {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
         self.random = random.Random(0)
         self.lock = threading.Lock()
         self.requests, self.injected, self.tried = [], Counter(), Counter()
@@ -101,6 +104,16 @@ class Handler(BaseHTTPRequestHandler):
             self.send_bytes(200, b'{"choices": [')
         elif fault == "no_choices":
             self.send(200, {"object": "chat.completion", "choices": []})
+        elif fault in ODD:
+            self.send(200, {"object": "chat.completion", "choices": ODD[fault]})
+        elif self.model.says_key:
+            key = self.headers["Authorization"]
+            if self.model.says_key == "reason":
+                self.reply(body, json.dumps({"reason": f"your key is {key}", "rating": 3}))
+            elif self.model.says_key == "malformed":
+                self.reply(body, f"your key is {key}")
+            else:  # where a cut after 300 letters goes through the key
+                self.send(401, {"error": {"message": "x" * 200 + key}})
         elif fault == "refused":
             self.reply(body, None, refusal="I would rather not.")
         elif fault == "malformed":
@@ -131,8 +144,8 @@ class Handler(BaseHTTPRequestHandler):
         if tops:
             listed = [{"token": token, "logprob": math.log(p), "bytes": None} for token, p in tops.items()]
             choice["logprobs"] = {"content": [listed[0] | {"top_logprobs": listed}]}
-        usage = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
-        said = {"id": "1", "object": "chat.completion", "created": 1, "model": body["model"], "usage": usage}
+        said = {"id": "1", "object": "chat.completion", "created": 1, "model": body["model"]}
+        said["usage"] = self.model.usage
         self.send(200, said | {"choices": [choice]})
 
     def send(self, status, value):
@@ -148,6 +161,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(said)
 
 
+ODD = {
+    "choices_by_name": {"first": 1},
+    "message_of_text": [{"message": "four"}],
+    "content_of_numbers": [{"message": {"role": "assistant", "content": [4]}}],
+}
 STATUSES = {"rate_limited": 429, "server_error": 503, "unauthorised": 401, "wrong_model": 404, "bad_request": 400}
 
 

@@ -16,7 +16,7 @@ from netdiffuse.users import PRESETS, Experience, ParametricRater, audit
 from netdiffuse.users.llm import AnswerCache, Endpoint, Ledger, LLMRater, Price, RatingError, Sampling
 from netdiffuse.users.llm.endpoint import FAILURES_UNTIL_ONCE
 
-from .server import FAULTS, Model, rating_of, serving
+from .server import FAULTS, ODD, Model, rating_of, serving
 
 CROWD = list(PRESETS.values())
 AVERAGE = PRESETS["average"]
@@ -101,9 +101,9 @@ def test_equal_questions_are_asked_once():
     assert rater.ledger.to_dict()["from_cache"] == 2
 
 
-@pytest.mark.parametrize("kind", [*FAULTS, "bad_request", "no_reason", "no_rating", "broken_json", "no_choices"])
+@pytest.mark.parametrize("kind", [*FAULTS, "bad_request", "no_reason", "no_rating", "broken_json", "no_choices", *ODD])
 def test_every_fault_is_counted_and_the_fallback_said(kind):
-    named = {"no_reason": "malformed", "no_rating": "malformed", "broken_json": "malformed", "no_choices": "malformed"}
+    named = dict.fromkeys(("no_reason", "no_rating", "broken_json", "no_choices", *ODD), "malformed")
     with serving(Model(rate=1.0, faults=(kind,))) as (url, model):
         rater = LLMRater("m", quick(url, retries=1, timeout_s=0.5 if kind == "timeout" else 30.0))
         with pytest.warns(RuntimeWarning, match=f"gave no rating \\({named.get(kind, kind)}"):
@@ -119,9 +119,16 @@ def test_every_fault_is_counted_and_the_fallback_said(kind):
 
 def test_a_model_that_gives_no_digits():
     with serving(Model(rate=1.0, faults=("no_digits",))) as (url, _):
-        rater = LLMRater("m", quick(url, retries=0), sampling=Sampling("expected"), fallback=None)
+        rater = LLMRater("m", quick(url, retries=3), sampling=Sampling("expected"), fallback=None)
         with pytest.raises(RatingError, match="1% on the digits 1 to 5: take answer='json'"):
             rater.rate([AVERAGE], [Experience("a", 0.5, 1.0)])
+    assert rater.ledger.to_dict()["faults"] == {"no_digits": 1}  # another seed would not change probabilities
+
+
+def test_how_much_the_digits_need_is_a_choice():
+    with serving(Model(rate=1.0, faults=("no_digits",))) as (url, _):
+        rater = LLMRater("m", quick(url), sampling=Sampling("expected", least_mass=0.005), fallback=None)
+        assert rater.rate([AVERAGE], [Experience("a", 0.5, 1.0)])[0].rating == pytest.approx(4)  # all of it on 4
 
 
 def test_an_endpoint_without_log_probabilities(monkeypatch):
@@ -328,6 +335,32 @@ def test_no_key_is_written_anywhere(tmp_path, caplog, capfd):
     assert not any(secret.encode() in path.read_bytes() for path in files)
 
 
+@pytest.mark.parametrize("place", ["reason", "malformed", "error"])
+def test_an_endpoint_that_sends_the_key_back(tmp_path, place):
+    secret = "sk-" + "0123456789" * 10
+    with serving(Model(says_key=place)) as (url, _):
+        cache = AnswerCache(tmp_path / "answers.sqlite")
+        rater = LLMRater("m", quick(url, api_key=secret, retries=0), cache=cache)
+        if place == "reason":
+            (found,) = rater.rate([AVERAGE], [Experience("a", 0.5, 1.0)])
+            assert (found.source, found.reason) == ("llm", "your key is Bearer [key]")
+            said = found.reason
+        else:
+            with pytest.warns(RuntimeWarning, match="gave no rating") as warned:
+                rater.rate([AVERAGE], [Experience("a", 0.5, 1.0)])
+            said = str(warned[0].message)
+    assert secret[:6] not in said
+    assert not any(secret[:6].encode() in path.read_bytes() for path in tmp_path.iterdir())
+
+
+def test_replies_without_a_count_of_tokens_are_taken_and_said():
+    with serving(Model(usage={"total_tokens": 5})) as (url, _):
+        rater = LLMRater("m", quick(url), sampling=COLD)
+        assert rater.rate([AVERAGE], [Experience("a", 0.5, 1.0)])[0].source == "llm"
+    said = rater.ledger.to_dict()
+    assert (said["unmetered"], said["input_tokens"]) == (1, 0)
+
+
 def test_an_endpoint_is_not_pickled_with_its_key():
     rater = LLMRater("m", Endpoint("http://127.0.0.1:9/v1", api_key="secret"))
     for save in (pickle.dumps, cloudpickle.dumps, copy.deepcopy):
@@ -384,6 +417,7 @@ def test_a_model_can_be_audited():
         (lambda: Sampling(samples=0), InvalidValueError, "samples must be"),
         (lambda: Sampling("expected", samples=2), InvalidValueError, "one sample, got 2"),
         (lambda: Sampling(temperature=-1), InvalidValueError, "temperature must be"),
+        (lambda: Sampling(least_mass=1.5), InvalidValueError, "least_mass must be"),
         (lambda: Price(-1, 0), InvalidValueError, "input_per_million"),
         (lambda: Endpoint("http://127.0.0.1:9/v1", retries=-1), InvalidValueError, "retries must be"),
         (lambda: Endpoint("http://127.0.0.1:9/v1", timeout_s=0), InvalidValueError, "timeout_s must be"),

@@ -4,6 +4,7 @@ It is far too small to judge well; what is tested is the way to it and back.
 """
 
 import importlib.util
+import json
 import socket
 import subprocess
 import sys
@@ -12,15 +13,20 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from netdiffuse.users import PRESETS, Experience
 from netdiffuse.users.llm import AnswerCache, Endpoint, LLMRater, Sampling
+from netdiffuse.users.llm.prompts import stimulus, system_prompt
 
 pytestmark = pytest.mark.real_llm
 
 CROWD = [PRESETS["easygoing"], PRESETS["perfectionist"]]
 GIVEN = [Experience("a red apple on a wooden table", 0.9, 1.0, 0.01), Experience("a sailing boat", 0.1, 15.0, 0.3)]
+
+# It puts but a few percent on the digits, and would rather begin with a word.
+SMALL = {"json": Sampling(max_tokens=120), "expected": Sampling("expected", least_mass=0.005)}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +61,31 @@ def url(tmp_path_factory):
 
 def rater(url, cache, answer) -> LLMRater:
     endpoint = None if url is None else Endpoint(url, timeout_s=300, constraint="json-object", concurrency=1)
-    return LLMRater("SmolLM2-135M-Instruct", endpoint, memory=1, sampling=Sampling(answer, max_tokens=120), cache=cache)
+    return LLMRater("SmolLM2-135M-Instruct", endpoint, memory=1, sampling=SMALL[answer], cache=cache)
+
+
+def expected_by_hand(url, persona, experience) -> float:
+    """From the reply as it comes, without a client; the first opinion of a user has no memory before it."""
+    body = {
+        "messages": [
+            {"role": "system", "content": system_prompt(persona, "expected")},
+            {"role": "user", "content": stimulus(experience)},
+        ],
+        "max_tokens": 1,
+        "temperature": 1.0,
+        "logprobs": True,
+        "top_logprobs": 20,
+    }
+    asked = urllib.request.Request(
+        f"{url}/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(asked, timeout=300) as replied:
+        listed = json.load(replied)["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+    odds = np.zeros(5)
+    for entry in listed:
+        if entry["token"].strip() in {"1", "2", "3", "4", "5"}:
+            odds[int(entry["token"]) - 1] += np.exp(entry["logprob"])
+    return float(odds @ np.arange(1, 6) / odds.sum())
 
 
 def test_expected_ratings_never_fail_to_parse_and_repeat_offline(url, tmp_path):
@@ -65,7 +95,8 @@ def test_expected_ratings_never_fail_to_parse_and_repeat_offline(url, tmp_path):
     said = asking.ledger.to_dict()
     assert (said["fallbacks"], said["faults"], said["requests"]) == (0, {}, 4)
     assert said["input_tokens"] > 400
-    assert all(1 < opinion.rating < 5 and opinion.variance > 0 for opinion in found)
+    assert {opinion.source for opinion in found} == {"llm"}
+    assert found[0].rating == pytest.approx(expected_by_hand(url, CROWD[0], GIVEN[0]), abs=0.05)
     assert len({opinion.rating for opinion in found}) > 1
     assert rater(None, cache, "expected").rate(CROWD * 2, [GIVEN[0]] * 2 + [GIVEN[1]] * 2) == found
 

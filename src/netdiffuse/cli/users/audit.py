@@ -18,6 +18,7 @@ NAMES = {
     "energy_share": "rates less energy better",
     "retest": "says the same again",
     "personas": "knows its users apart",
+    "spread": "by so many points",
 }
 Prices = Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="IN OUT", help_behavior_hint="")]
 File = Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")]
@@ -29,7 +30,10 @@ def audit(
     url: Name = None,
     answer: Literal["json", "expected"] = "json",
     samples: int = 1,
+    least_mass: float = 0.05,
     constraint: Literal["json-schema", "json-object", "none"] = "json-schema",
+    concurrency: int = 8,
+    timeout: float = 60.0,
     price: Prices = None,
     cache: File = None,
     offline: bool = False,
@@ -51,7 +55,10 @@ def audit(
             is read from the environment variable NETDIFFUSE_LLM_KEY.
         answer: json for a rating with its reason; expected for the expected rating over the digits' probabilities.
         samples: answers to each question, averaged.
+        least_mass: probability that an expected rating needs on the digits; small models reach little.
         constraint: how the server holds answers to JSON; json-object for that of llama-cpp-python.
+        concurrency: requests under way at once, at most.
+        timeout: of a request, seconds; a model on a CPU may need more.
         price: of a million tokens in and out, in USD, to tell what it cost.
         cache: SQLite file of answers; answers.sqlite in the folder of --out unless told.
         offline: answer from the cache alone.
@@ -91,11 +98,13 @@ def audit(
         from netdiffuse.users.llm import AnswerCache, Endpoint, Ledger, LLMRater, Price, Sampling
 
         # A sitting's samples have seeds of their own, so that no two sittings share an answer.
-        ways = [Sampling(answer, samples, seed=seed + sitting * samples) for sitting in range(count)]
+        ways = [
+            Sampling(answer, samples, seed=seed + sitting * samples, least_mass=least_mass) for sitting in range(count)
+        ]
         path = cache or folder / "answers.sqlite"
         if offline and not path.exists():
             raise InvalidValueError(f"--offline needs answers, and there is no {path}: name their file with --cache")
-        endpoint = None if offline else Endpoint(url, constraint=constraint)
+        endpoint = None if offline else Endpoint(url, constraint=constraint, concurrency=concurrency, timeout_s=timeout)
         ledger, other = Ledger(None if price is None else Price(*price)), ParametricRater(noisy=False)
         answers = AnswerCache(path)
         raters = [LLMRater(model, endpoint, sampling=way, cache=answers, ledger=ledger) for way in ways]

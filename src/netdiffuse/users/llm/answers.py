@@ -33,8 +33,6 @@ RESPONSE_FORMATS: dict[str, dict[str, Any]] = {
 is; or not at all, with the prompt alone to ask for it."""
 
 TOP = 20  # log-probabilities that endpoints give at the most
-LEAST_MASS = 0.05
-"""Of probability on the digits; below, the model was about to say something else."""
 
 
 class Grade(NamedTuple):
@@ -56,21 +54,25 @@ def graded(completion: "ChatCompletion") -> Grade:
     try:
         value = json.loads(said or "")
     except ValueError:
-        raise FaultError("malformed", f"the model did not answer with JSON: {_short(said)}") from None
+        raise FaultError("malformed", f"the model did not answer with JSON: {said!r}") from None
     if not isinstance(value, dict) or not isinstance(value.get("reason"), str):
-        raise FaultError("malformed", f"the model's answer has no reason: {_short(said)}")
+        raise FaultError("malformed", f"the model's answer has no reason: {said!r}")
     rating = value.get("rating")
     if isinstance(rating, bool) or not isinstance(rating, (int, float)):
-        raise FaultError("malformed", f"the model's answer has no rating: {_short(said)}")
+        raise FaultError("malformed", f"the model's answer has no rating: {said!r}")
     if rating not in RATINGS:
-        raise FaultError("out_of_range", f"the model rated {_short(rating)}, not 1, 2, 3, 4 or 5")
+        raise FaultError("out_of_range", f"the model rated {rating!r}, not 1, 2, 3, 4 or 5")
     return Grade(float(rating), 0.0, value["reason"])
 
 
-def expected(completion: "ChatCompletion") -> Grade:
+def expected(completion: "ChatCompletion", least_mass: float) -> Grade:
     """Expected rating over the probabilities of the digits: sum r p_r / sum p_r, and its variance.
 
     It needs no parsing, and moves smoothly with what the model was told (as in G-Eval, Liu et al., arXiv 2303.16634).
+
+    Args:
+        completion: with log-probabilities of its first token.
+        least_mass: probability of all digits together, below which the model was about to say something else.
 
     Raises:
         FaultError: refused, malformed or no_digits.
@@ -84,7 +86,7 @@ def expected(completion: "ChatCompletion") -> Grade:
         if candidate.token.strip() in map(str, RATINGS):
             mass[int(candidate.token)] += math.exp(candidate.logprob)
     total = sum(mass.values())
-    if not total >= LEAST_MASS:
+    if not total >= least_mass or total == 0:
         raise FaultError("no_digits", f"the model puts {100 * total:.2g}% on the digits 1 to 5: take answer='json'")
     rating = sum(r * p for r, p in mass.items()) / total
     variance = sum((r - rating) ** 2 * p for r, p in mass.items()) / total
@@ -96,13 +98,8 @@ def _choice(completion: "ChatCompletion") -> "Choice":
     """The only choice, which the client does not check."""
     choices = getattr(completion, "choices", None)
     if not choices or getattr(choices[0], "message", None) is None:
-        raise FaultError("malformed", f"the endpoint's reply is no chat completion: {_short(completion)}")
+        raise FaultError("malformed", f"the endpoint's reply is no chat completion: {completion!r}")
     choice: Choice = choices[0]
     if choice.message.refusal or choice.finish_reason == "content_filter":
-        raise FaultError("refused", f"the model refused to rate: {_short(choice.message.refusal)}")
+        raise FaultError("refused", f"the model refused to rate: {choice.message.refusal!r}")
     return choice
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:80]}..."

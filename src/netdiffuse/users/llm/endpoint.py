@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 KEY = "NETDIFFUSE_LLM_KEY"
 LONGEST_PAUSE_S = 30.0
+LONGEST_WORDS = 300  # of a fault
 LONGEST_RETRY_AFTER_S = 120.0
 FAILURES_UNTIL_ONCE = 5
 """So many questions in a row without an answer, and the next are tried once each: training goes on without hours of
@@ -31,7 +32,7 @@ class Endpoint:
         base_url: as `http://localhost:8000/v1`; OpenAI's own unless told.
         api_key: kept in memory alone, never written anywhere; unless told the environment variable NETDIFFUSE_LLM_KEY,
             or for OpenAI's own OPENAI_API_KEY. Local servers need none.
-        timeout_s: of a request, seconds.
+        timeout_s: of a request, seconds without a sign of life.
         retries: after the first attempt, at least 0. Attempts differ in their seeds.
         backoff_s: pause before the first retry after what may pass with time, seconds; doubled each time, with a
             quarter of it at random, up to half a minute; longer where the endpoint says so (Retry-After).
@@ -114,7 +115,9 @@ class Endpoint:
         attempt = 0
         while True:
             try:
-                grade = read(self._once(model, messages, {**options, "seed": seed + 1000 * attempt}, ledger))
+                grade = self._read(
+                    read, self._once(model, messages, {**options, "seed": seed + 1000 * attempt}, ledger)
+                )
             except FaultError as fault:
                 ledger.fault(fault.kind)
                 if fault.kind in FINAL or attempt >= retries:
@@ -141,8 +144,7 @@ class Endpoint:
         tokens = None
         try:
             completion: ChatCompletion = self._client.chat.completions.create(**given)
-            usage = getattr(completion, "usage", None)
-            tokens = (usage.prompt_tokens, usage.completion_tokens) if usage is not None else None
+            tokens = _tokens(completion)
             return completion
         except openai.APITimeoutError as error:
             raise self._fault("timeout", error) from None
@@ -158,10 +160,25 @@ class Endpoint:
             ledger.request(time.perf_counter() - began, tokens)
 
     def _fault(self, kind: Kind, error: BaseException, retry_after_s: float | None = None) -> FaultError:
-        said = f"{type(error).__name__}: {error}"[:300]
-        if self._key:  # an endpoint may send back what it was sent
-            said = said.replace(self._key, "[key]")
-        return FaultError(kind, said, retry_after_s)
+        return FaultError(kind, self._short(f"{type(error).__name__}: {error}"), retry_after_s)
+
+    def _read(self, read: Callable[["ChatCompletion"], Grade], completion: "ChatCompletion") -> Grade:
+        """An answer to its grade, free of the key."""
+        try:
+            grade = read(completion)
+        except FaultError as fault:
+            raise FaultError(fault.kind, self._short(str(fault))) from None
+        except (AttributeError, IndexError, KeyError, TypeError) as error:  # the client checks no fields of a reply
+            raise self._fault("malformed", error) from None
+        return grade._replace(reason=self._without_key(grade.reason))
+
+    def _short(self, said: str) -> str:
+        """The start of a text; the key goes before it is cut, which could leave the half of one."""
+        return self._without_key(said)[:LONGEST_WORDS]
+
+    def _without_key(self, said: str) -> str:
+        """A text without the key: an endpoint may send back what it was sent."""
+        return said.replace(self._key, "[key]") if self._key else said
 
     def _answered(self, well: bool) -> None:
         with self._lock:
@@ -170,6 +187,13 @@ class Endpoint:
     def _pause(self, attempt: int, retry_after_s: float | None) -> float:
         pause = min(self.backoff_s * 2**attempt, LONGEST_PAUSE_S) * random.uniform(0.75, 1)
         return max(pause, min(retry_after_s or 0.0, LONGEST_RETRY_AFTER_S))
+
+
+def _tokens(completion: "ChatCompletion") -> tuple[int, int] | None:
+    """Tokens in and out; None where the endpoint does not tell."""
+    usage = getattr(completion, "usage", None)
+    sent, returned = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
+    return (sent, returned) if isinstance(sent, int) and isinstance(returned, int) else None
 
 
 def _kind(status: int) -> Kind:

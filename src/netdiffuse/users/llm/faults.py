@@ -20,8 +20,8 @@ Kind = Literal[
 KINDS: tuple[Kind, ...] = get_args(Kind)
 WAITED: frozenset[Kind] = frozenset({"unreachable", "timeout", "rate_limited", "server_error"})
 """Those that may pass with time."""
-FINAL: frozenset[Kind] = frozenset({"unauthorised", "wrong_model", "bad_request"})
-"""Those that asking again does not mend."""
+FINAL: frozenset[Kind] = frozenset({"unauthorised", "wrong_model", "bad_request", "no_digits"})
+"""Those that asking again does not mend; probabilities do not depend on the seed."""
 
 
 class RatingError(NetdiffuseError):

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,7 @@ class Sampling:
         temperature: of the sampling, at least 0.
         max_tokens: of an answer in JSON.
         seed: of the first sample; the others take seed + 1, seed + 2, ...
+        least_mass: probability that an expected rating needs on the digits, in [0, 1]; small models reach little.
 
     Raises:
         InvalidValueError: a number outside its range, or several samples of an expected rating.
@@ -56,6 +58,7 @@ class Sampling:
     temperature: float = 0.7
     max_tokens: int = 200
     seed: int = 0
+    least_mass: float = 0.05
 
     def __post_init__(self) -> None:
         if self.answer not in FORMS:
@@ -68,6 +71,7 @@ class Sampling:
         checks.non_negative("temperature", self.temperature)
         checks.integer("max_tokens", self.max_tokens)
         checks.seed("seed", self.seed)
+        checks.fraction("least_mass", self.least_mass)
 
     def options(self, endpoint: Endpoint) -> dict[str, Any]:
         """Further fields of a request, by the names that the endpoint has for them."""
@@ -216,7 +220,8 @@ class LLMRater:
         return found
 
     def _ask(self, endpoint: Endpoint, question: _Question, seed: int) -> Grade | FaultError:
-        read = expected if self.sampling.answer == "expected" else graded
+        wanted = partial(expected, least_mass=self.sampling.least_mass)
+        read = wanted if self.sampling.answer == "expected" else graded
         options = self.sampling.options(endpoint)
         try:
             return endpoint.ask(self.model, question.messages, options, seed, read, self.ledger)
