@@ -113,7 +113,8 @@ def _bare(env: Any, *also: type[gymnasium.Wrapper[Any, Any, Any, Any]]) -> Any:
 def check_action_space(space: spaces.Space[Any]) -> None:
     """Refuse what is not a Box of one dimension; Stable-Baselines3 scales its bounds to [-1, 1]."""
     if not isinstance(space, spaces.Box) or len(space.shape) != 1:
-        raise UnsupportedError(f"a diffusion policy needs actions in a Box of one dimension, got {space}")
+        hint = ": for discrete actions use D2SAC (d2sac)" if isinstance(space, spaces.Discrete) else ""
+        raise UnsupportedError(f"this algorithm needs actions in a Box of one dimension, got {space}{hint}")
 
 
 def policy_arguments(env: VecEnv | None, given: dict[str, Any]) -> dict[str, Any]:

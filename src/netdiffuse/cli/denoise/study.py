@@ -1,7 +1,7 @@
 """`netdiffuse denoise study`."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from netdiffuse.cli.arguments import AsJson, Folder, Name
 from netdiffuse.cli.denoise.models import DEFAULT, opened
@@ -84,9 +84,15 @@ def study(
     table = table_of("shared steps", *(f"{row['follower']}" for row in published if row["shared"] == 0))
     for k in range(steps + 1):
         own = [row for row in published if row["shared"] == k and row["bit_error_rate"] == 0]
-        table.add_row(str(k), *(f"{row['fidelity']:.3f} ± {row['fidelity_half_width'] or 0:.3f}" for row in own))
+        table.add_row(str(k), *(_with_interval(row) for row in own))
     table.title = "how well the picture shows its own prompt"
     console().print(table)
     for path in (folder / "results.json", folder / "quality.json", *figures):
         print(path)
     return 0
+
+
+def _with_interval(row: dict[str, Any]) -> str:
+    """Fidelity, with its 95% interval where there are seeds enough for it to say something."""
+    half = row["fidelity_half_width"] if row["seeds"] >= 5 else None
+    return f"{row['fidelity']:.3f}" + ("" if half is None else f" ± {half:.3f}")

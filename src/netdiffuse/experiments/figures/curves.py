@@ -14,6 +14,7 @@ from netdiffuse.experiments.figures.style import colour, level_lines, new_figure
 
 Array = NDArray[np.float64]
 FEW = 5  # runs, below which no interval is drawn
+SPARSE = 10  # points of a curve, up to which each is marked
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ def curves_figure(
             axes.set_xlim(0, end)
         for index, (name, (x, mean, low, high)) in enumerate(drawn.items()):
             ink, line = colour(index)
-            panels[0].plot(x, mean, line, color=ink, label=name)
+            sparse = len(curves[name]) == 1 and len(x) <= SPARSE  # show what was measured, and what is drawn between
+            panels[0].plot(x, mean, line, color=ink, label=name, marker="o" if sparse else None, ms=4)
             panels[0].fill_between(x, low, high, color=ink, alpha=0.18, linewidth=0)
             if zoom:
                 panels[1].plot(x, 100 - mean, line, color=ink)

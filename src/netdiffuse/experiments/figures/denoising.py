@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL.Image import Image
 
+from netdiffuse.experiments.figures.curves import FEW
 from netdiffuse.experiments.figures.style import MUTED, POLICY, colour, new_figure, styled
 
 COLUMNS = 8  # of a contact sheet
@@ -93,11 +94,13 @@ def _figure(rows: Sequence[Row], axis: str, chosen: Any, label: str) -> Figure:
 
 
 def _line(axes: Axes, rows: Sequence[Row], axis: str, measure: str, index: int, name: str) -> None:
-    """One pair: the mean, and the 95% interval over the seeds."""
+    """One pair: the mean, and the 95% interval over the seeds, of which there must be five or more."""
     ink, line = colour(index)
     x = [row[axis] for row in rows]
     mean = [row[measure] for row in rows]
-    half = [row[f"{measure}_half_width"] or 0.0 for row in rows]
+    # An interval of a few seeds says nothing, and no measure leaves [0, 1].
+    half = [row[f"{measure}_half_width"] or 0.0 if row["seeds"] >= FEW else 0.0 for row in rows]
     axes.plot(x, mean, line, color=ink, marker="o", ms=3, label=name)
-    low, high = [m - h for m, h in zip(mean, half, strict=True)], [m + h for m, h in zip(mean, half, strict=True)]
+    low = [max(m - h, 0.0) for m, h in zip(mean, half, strict=True)]
+    high = [min(m + h, 1.0) for m, h in zip(mean, half, strict=True)]
     axes.fill_between(x, low, high, color=ink, alpha=0.15, linewidth=0)
