@@ -185,6 +185,20 @@ def test_a_bad_value_is_refused_beside_its_field(server, browser, section, label
     assert Jobs(server.root).all() == []
 
 
+def test_users_are_asked(server, browser):
+    browser.open(server.url("/users"))
+    before = browser.chart("Opinions of average")
+    assert browser.says("nothing to complain of")
+    browser.find('[aria-label="delay"] [tabindex]').send_keys(*[Keys.PAGE_UP] * 20)
+    until(lambda: browser.chart("Opinions of average") != before)
+    browser.waits_for("it took")
+    now = browser.chart("Opinions of average")
+    browser.click("button", "Ask again")
+    until(lambda: browser.chart("Opinions of average") != now)  # another draw of the same people
+    browser.find('.nicegui-echart[aria-label="Traits of impatient, easygoing"]')
+    assert browser.says("Train shared-denoising to see")
+
+
 def test_two_tabs_show_the_same(server):
     with chromium() as one, chromium() as other:
         for tab in (one, other):
@@ -203,6 +217,7 @@ def test_each_view_offers_the_lines_that_repeat_it(server, browser):
         "/inside?run=apg-s0": ("denoising_trajectory", "netdiffuse decide"),
         "/compare": ("summarise", "netdiffuse evaluate"),
         "/denoise": ("grid.split", "netdiffuse denoise split --prompts"),
+        "/users": ("ParametricRater(seed=0)", "netdiffuse users audit"),
     }.items():
         browser.open(server.url(path))
         if path == "/compare":
@@ -213,7 +228,7 @@ def test_each_view_offers_the_lines_that_repeat_it(server, browser):
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("path", ["/", "/inside?run=apg-s0", "/compare", "/denoise"])
+@pytest.mark.parametrize("path", ["/", "/inside?run=apg-s0", "/compare", "/denoise", "/users"])
 def test_every_control_has_a_label_and_every_word_can_be_read(server, browser, path, dark):
     browser.open(server.url(path))
     if dark:
@@ -229,14 +244,14 @@ def test_every_control_has_a_label_and_every_word_can_be_read(server, browser, p
 
 def test_nothing_is_wider_than_a_phone(server):
     with chromium(390, 844) as phone:
-        for path in ("/", "/inside?run=apg-s0", "/compare", "/denoise"):
+        for path in ("/", "/inside?run=apg-s0", "/compare", "/denoise", "/users"):
             phone.open(server.url(path))
             time.sleep(1.0)
             assert phone.script("return document.documentElement.scrollWidth") <= 390, path
 
 
 def test_nothing_comes_from_elsewhere(server, browser):
-    for path in ("/", "/inside?run=apg-s0", "/compare", "/denoise"):
+    for path in ("/", "/inside?run=apg-s0", "/compare", "/denoise", "/users"):
         browser.open(server.url(path))
         time.sleep(1.0)
         places = browser.script("return performance.getEntriesByType('resource').map(entry => entry.name)")

@@ -144,6 +144,41 @@ def range_chart(rows: Mapping[str, tuple[float, float | None, Sequence[float]]],
     )
 
 
+def radar_chart(corners: Sequence[str], rows: Mapping[str, Sequence[float]]) -> Options:
+    """Numbers in [0, 1], a corner each, as polygons.
+
+    Args:
+        corners: what each number is.
+        rows: name to its numbers.
+    """
+    data = [
+        {
+            "name": name,
+            "value": [_number(value) for value in values],
+            "itemStyle": {"color": COLOURS[i % len(COLOURS)]},
+            "lineStyle": {"color": COLOURS[i % len(COLOURS)], "width": 2},
+            "areaStyle": {"color": COLOURS[i % len(COLOURS)], "opacity": 0.08},
+        }
+        for i, (name, values) in enumerate(rows.items())
+    ]
+    return {
+        "animation": False,
+        "textStyle": {"fontFamily": "inherit"},
+        "legend": {"data": list(rows), "top": 0, "right": 8, "type": "scroll", "textStyle": _TEXT},
+        "radar": {
+            "indicator": [{"name": corner, "min": 0, "max": 1} for corner in corners],
+            "center": ["50%", "56%"],
+            "radius": "64%",
+            "axisName": _TEXT,
+            "splitNumber": 4,
+            "splitArea": {"show": False},
+            "axisLine": {"lineStyle": {"color": GREY, "opacity": 0.5}},
+            "splitLine": {"lineStyle": {"color": GREY, "opacity": 0.35}},
+        },
+        "series": [{"type": "radar", "data": data, "symbolSize": 5}],
+    }
+
+
 def _base(series: list[Options], *, legend: Sequence[str], x: Options, y: Options, right: int = 24) -> Options:
     return {
         "animation": False,

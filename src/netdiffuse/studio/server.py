@@ -62,13 +62,13 @@ def serve(
         raise MissingExtraError("the studio", "studio") from error
     from netdiffuse.studio.access import guard
     from netdiffuse.studio.state import Studio
-    from netdiffuse.studio.views import compare, denoise, inside, train
+    from netdiffuse.studio.views import compare, denoise, inside, train, users
 
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job of a shell: trainings must still stop
         signal.signal(signal.SIGINT, signal.default_int_handler)
     studio = Studio(root, model)
     guard(password, local=host in LOOPBACK)
-    for view in (train, inside, compare, denoise):
+    for view in (train, inside, compare, denoise, users):
         view.pages(studio)
     studio.watch()
     ui.run(
