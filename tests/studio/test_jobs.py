@@ -142,3 +142,12 @@ time.sleep(10**6)
     until(lambda: state(tmp_path, "b") == "running", jobs)  # the next studio starts what waited
     assert state(tmp_path, "a") == "stopped"
     assert RunStore(tmp_path).get("a").summary["timesteps"] > 0
+
+
+def test_files_that_are_being_written_are_no_jobs(tmp_path):
+    jobs = Jobs(tmp_path)
+    added = jobs.add("a", ["train", "power-allocation"])
+    half = jobs.folder / f".{added.id}-x1y2.json"
+    half.write_text("")
+    (jobs.folder / "notes.json").write_text("{}")
+    assert [job.id for job in jobs.all()] == [added.id]

@@ -93,7 +93,7 @@ class Jobs:
         Raises:
             RunError: a job's file is damaged.
         """
-        return [job for path in sorted(self.folder.glob("*.json")) if (job := self._job(path)) is not None]
+        return [job for path in sorted(self.folder.glob("[0-9]*.json")) if (job := self._job(path)) is not None]
 
     def add(self, run: str, words: Sequence[str], first: bool = False) -> Job:
         """Put a training at the end of the queue, or at its head.

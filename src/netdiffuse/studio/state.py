@@ -1,5 +1,6 @@
 """What all pages share: the runs, the queue, and the models that are open."""
 
+import threading
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ class Studio:
         self.records: list[RunRecord] = []
         self.queue: list[Job] = []
         self.trouble: str | None = None
+        self._looking = threading.Lock()
         self._open: OrderedDict[tuple[str, float], Inside] = OrderedDict()
 
     def watch(self) -> None:
@@ -52,10 +54,14 @@ class Studio:
         await run.io_bound(self._look)
 
     def _look(self) -> None:
+        with self._looking:  # a click looks at once, beside the timer: neither may start what the other does
+            self._look_alone()
+
+    def _look_alone(self) -> None:
         try:
+            self.records = self.store.scan()
             self.jobs.tick()
             self.queue = self.jobs.all()
-            self.records = self.store.scan()
             self.trouble = None
         except (NetdiffuseError, OSError) as error:
             self.trouble = str(error)

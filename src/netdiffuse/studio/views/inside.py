@@ -175,7 +175,8 @@ class _Picture:
         self._share.text = f"{100 * look.utilities[step] / best:.2f}%" if look.utilities and best else "–"
         highest = max([value for row in look.steps for value in row] + (look.reference or []))
         if look.floors is not None and look.level is not None and look.reference is not None:
-            tall = max(2.0 * look.level, max(f + p for f, p in zip(look.floors, decision, strict=True) if p > 0.01))
+            used = [f + p for f, p in zip(look.floors, decision, strict=True) if p > 0.001 * sum(decision)]
+            tall = max([2.0 * look.level, *used])
             floors = [min(floor, tall) for floor in look.floors]
             options = bars_chart(
                 names,
