@@ -18,12 +18,12 @@ import torch
 import tyro
 from common import finish, machine, show
 
-from netdiffuse.cli.denoise.models import opened
 from netdiffuse.common import mean_interval
 from netdiffuse.denoising.default_model import load_classifier
 from netdiffuse.denoising.default_model.captions import COLOURS, Scene
 from netdiffuse.denoising.embeddings import default_encoder
 from netdiffuse.denoising.families import Family
+from netdiffuse.denoising.opening import opened
 from netdiffuse.denoising.planner import SharingRule, fixed_plan, make_plan
 from netdiffuse.denoising.sharing import share
 from netdiffuse.denoising.state import ChainState, stack

@@ -57,8 +57,8 @@ class Corrupting(httpx.HTTPTransport):
 
 def devices(number: int, model: str, url: str, requests: int, count: int, corrupt: float, found: "Queue[Any]") -> None:
     """Half of the devices, each in a thread of its own."""
-    from netdiffuse.cli.denoise.models import opened
     from netdiffuse.denoising.device import EdgeDevice
+    from netdiffuse.denoising.opening import opened
 
     torch.set_num_threads(1)
     family = opened(model, "float32")

@@ -17,9 +17,9 @@ import torch
 import tyro
 from common import finish, machine, show
 
-from netdiffuse.cli.denoise.models import opened
 from netdiffuse.denoising.default_model import load_classifier
 from netdiffuse.denoising.default_model.captions import held_out_captions
+from netdiffuse.denoising.opening import opened
 from netdiffuse.denoising.quality import distance
 from netdiffuse.denoising.state import ChainState, stack
 

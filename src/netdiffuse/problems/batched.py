@@ -2,6 +2,7 @@
 
 import time
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar, TypedDict
 
 import gymnasium
@@ -52,6 +53,24 @@ class BatchedEnv(VectorEnv[Array, Array, Array]):
             UnsupportedError: the environment has no masks.
         """
         raise UnsupportedError(f"{type(self).__name__} has no action masks")
+
+    def final_infos(
+        self, over: NDArray[np.bool_], observations: Array, measures: Mapping[str, Array]
+    ) -> dict[str, Any]:
+        """What `step` tells of episodes that have just ended, as Gymnasium's SAME_STEP has it.
+
+        Args:
+            over: which have, shape (num_envs,).
+            observations: their last ones among them, before anything starts anew, shape (num_envs, ...).
+            measures: name to an array, one entry an episode; copied.
+        """
+        final = np.full(self.num_envs, None, dtype=object)
+        for row in np.flatnonzero(over):
+            final[row] = observations[row].copy()
+        told: dict[str, Any] = {}
+        for name, values in measures.items():
+            told |= {name: values.copy(), f"_{name}": over.copy()}
+        return {"final_obs": final, "_final_obs": over.copy(), "final_info": told, "_final_info": over.copy()}
 
     def summarise(self, final: dict[str, Array]) -> dict[str, float]:  # noqa: ARG002
         """Measures of finished episodes beside their return, from the arrays of `final_info`, one entry an episode."""

@@ -223,13 +223,7 @@ class AIGCServicesVectorEnv(BatchedEnv):
         infos: dict[str, Any] = {}
         observations = self.simulator.observe()
         if over.any():
-            final = np.full(self.num_envs, None, dtype=object)
-            for row in np.flatnonzero(over):
-                final[row] = observations[row].copy()
-            counts: dict[str, Any] = {}
-            for name, values in self.simulator.counts.items():
-                counts |= {name: values.copy(), f"_{name}": over.copy()}
-            infos = {"final_obs": final, "_final_obs": over.copy(), "final_info": counts, "_final_info": over.copy()}
+            infos = self.final_infos(over, observations, self.simulator.counts)
             self.simulator.begin(over)
             observations = self.simulator.observe()
         return observations, rewards, over, np.zeros(self.num_envs, dtype=bool), infos

@@ -167,13 +167,7 @@ class SharedDenoisingVectorEnv(BatchedEnv):
         observations = self.observe()
         infos: dict[str, Any] = {}
         if over.any():
-            final = np.full(self.num_envs, None, dtype=object)
-            for row in np.flatnonzero(over):
-                final[row] = observations[row].copy()
-            measures: dict[str, Any] = {}
-            for name, values in self.measures().items():
-                measures |= {name: values, f"_{name}": over.copy()}
-            infos = {"final_obs": final, "_final_obs": over.copy(), "final_info": measures, "_final_info": over.copy()}
+            infos = self.final_infos(over, observations, self.measures())
             self._clear(over)
             s.begin(over)
             observations = self.observe()

@@ -69,7 +69,8 @@ class QualityByPictures:
         from netdiffuse.denoising.handoff import link_with_errors, send_state
 
         start = self.model.begin([seed], STEPS)
-        led = {0: start} | {state.step: state for state in self.model.run(start, self.model.encode([leader]), STEPS)}
+        shared_states = self.model.run(start, self.model.encode([leader]), int(shared.max()))
+        led = {0: start} | {state.step: state for state in shared_states}
         generator = torch.Generator().manual_seed(seed)
         pictures = []
         for prompt, k, rate in zip(prompts, shared.tolist(), bit_error_rate.tolist(), strict=True):
