@@ -59,7 +59,7 @@ def agreement(actions: int, seed: int = 0) -> dict[str, Any]:
     # Random numbers of steps at equal power and bandwidth: most wholly random decisions come late.
     shape = (actions, table.simulator.users)
     share = np.full(shape, 1 / shape[1])
-    s = table.simulator
+    s = table.settings
     action = table.encode(random.integers(0, 12, shape), share * s.power_w, share * s.bandwidth_hz)
     by_table, by_pictures = table.step(action)[1], real.step(action)[1]
     spread = bootstrap(

@@ -56,7 +56,7 @@ class Alone(DenoisingRule):
 
     def choose(self, env: SharedDenoisingVectorEnv, random: np.random.Generator) -> NDArray[np.float32]:  # noqa: ARG002
         """No shared step."""
-        return env.encode(*_equal(env, np.zeros((env.num_envs, env.simulator.users), np.int64)))
+        return env.encode(*equal_split(env, np.zeros((env.num_envs, env.simulator.users), np.int64)))
 
 
 class EqualShares(DenoisingRule):
@@ -67,7 +67,7 @@ class EqualShares(DenoisingRule):
 
     def choose(self, env: SharedDenoisingVectorEnv, random: np.random.Generator) -> NDArray[np.float32]:  # noqa: ARG002
         """The same for everybody."""
-        return env.encode(*_equal(env, np.full((env.num_envs, env.simulator.users), STEPS // 2)))
+        return env.encode(*equal_split(env, np.full((env.num_envs, env.simulator.users), STEPS // 2)))
 
 
 class GreedySharing(DenoisingRule):
@@ -86,10 +86,10 @@ class GreedySharing(DenoisingRule):
         members = (s.slot.group[:, :, None] == s.slot.group[:, None, :]).sum(-1)
         values = []
         for k in range(STEPS + 1):
-            outcome = s.outcome(*_equal(env, np.full((s.n, s.users), k)))
-            price = env.energy_weight * STEP_J * k / members
-            values.append(s.opinions(outcome, noisy=False) - price)
-        return env.encode(*_equal(env, np.argmax(values, 0), only_sharers=True))
+            outcome = s.outcome(*equal_split(env, np.full((s.n, s.users), k)))
+            price = env.settings.energy_weight * STEP_J * k / members
+            values.append(s.mean_opinions(outcome) - price)
+        return env.encode(*equal_split(env, np.argmax(values, 0), only_sharers=True))
 
 
 class Exhaustive(DenoisingRule):
@@ -116,11 +116,11 @@ class Exhaustive(DenoisingRule):
             for split in splits:
                 if any((share > 0) != (steps > 0) for share, steps in zip(split, k, strict=True)) and any(k):
                     continue  # bandwidth for who sends nothing, or none for who does
-                decision = [
-                    np.tile(part, (s.n, 1)) for part in (np.array(k), split * s.power_w, split * s.bandwidth_hz)
-                ]
+                parts = np.array(k), split * env.settings.power_w, split * env.settings.bandwidth_hz
+                decision = [np.tile(part, (s.n, 1)) for part in parts]
                 outcome = s.outcome(*decision)
-                value = (s.opinions(outcome, noisy=False) - FLOOR).sum(-1) - env.energy_weight * outcome.server_j
+                each = s.mean_opinions(outcome) - FLOOR - env.settings.energy_weight * outcome.server_j
+                value = each.sum(-1)
                 better = value > best
                 best[better] = value[better]
                 for kept, tried in zip(found, decision, strict=True):
@@ -133,8 +133,8 @@ DENOISING_RULES: dict[str, DenoisingRule] = {
 }
 
 
-def _equal(env: SharedDenoisingVectorEnv, shared: Array, only_sharers: bool = False) -> tuple[Array, Array, Array]:
+def equal_split(env: SharedDenoisingVectorEnv, shared: Array, only_sharers: bool = False) -> tuple[Array, Array, Array]:
     """These shared steps with power and bandwidth divided equally, among all or among those who share."""
     share = np.ones(shared.shape) if not only_sharers else (shared > 0).astype(np.float64)
     share /= np.maximum(share.sum(-1, keepdims=True), 1)
-    return shared, share * env.simulator.power_w, share * env.simulator.bandwidth_hz
+    return shared, share * env.settings.power_w, share * env.settings.bandwidth_hz

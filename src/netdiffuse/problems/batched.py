@@ -30,6 +30,8 @@ class BatchedEnv(VectorEnv[Array, Array, Array]):
         reference_rule: name of the rule whose return others are given as a percentage of, or None.
         structure: how a network may read an observation, as `Problem.structure`; not "pairs".
         feasible: the set that actions in [-1, 1] are decoded to, or None.
+        entity_rewards: each entity's part of the last step's rewards, shape (num_envs, entities), which add up to them;
+            None where rewards have no parts.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": [], "autoreset_mode": AutoresetMode.SAME_STEP}  # type: ignore[misc]
@@ -37,6 +39,7 @@ class BatchedEnv(VectorEnv[Array, Array, Array]):
     reference_rule: ClassVar[str | None] = None
     structure: Structure = "vector"
     feasible: FeasibleSet | None = None
+    entity_rewards: Array | None = None
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ NOISE_W_PER_HZ = 10 ** (-174 / 10) / 1000
 
 
 def slot(shared, power, bandwidth, group, gain, frequency, left):
-    """Delay, device energy, late and lost of each user, and the server's energy; one session."""
+    """Delay, device energy, late and lost of each user, and the server's for each; one session."""
     users = range(len(shared))
     last = {g: max(shared[u] for u in users if group[u] == g) for g in set(group)}
 
@@ -19,10 +19,13 @@ def slot(shared, power, bandwidth, group, gain, frequency, left):
             seconds += SERVER_CYCLES / SERVER_HZ * max(1.0, going / PROCESSORS)
         return seconds
 
-    delays, energies, lates, losts, rates = [], [], [], [], []
-    server = sum(last.values()) * KAPPA * SERVER_CYCLES * SERVER_HZ**2
+    step_j = KAPPA * SERVER_CYCLES * SERVER_HZ**2
+    delays, energies, lates, losts, rates, server = [], [], [], [], [], []
     for u in users:
         k, sent_s, rate = shared[u], 0.0, 0.0
+        joules = 0.0
+        for step in range(k):  # whoever a step serves pays an equal part
+            joules += step_j / sum(1 for v in users if group[v] == group[u] and shared[v] > step)
         late = False
         if k:
             snr = power[u] * gain[u] / (NOISE_W_PER_HZ * bandwidth[u]) if bandwidth[u] and power[u] else 0.0
@@ -30,12 +33,13 @@ def slot(shared, power, bandwidth, group, gain, frequency, left):
             sent_s = BITS / speed if speed else math.inf
             rate = 0.5 * math.erfc(math.sqrt(snr / 2))
             late = sent_s > LATE
-            server += power[u] * min(sent_s, LATE)
+            joules += power[u] * min(sent_s, LATE)
         local = STEPS if late else STEPS - k
         needed = local * KAPPA * DEVICE_CYCLES * frequency[u] ** 2
         delays.append((ready(k) + min(sent_s, LATE) if k else 0.0) + local * DEVICE_CYCLES / frequency[u])
         energies.append(min(needed, left[u]))
         lates.append(late)
+        server.append(joules)
         losts.append(needed > left[u])
         rates.append(rate)
     return delays, energies, lates, losts, rates, server

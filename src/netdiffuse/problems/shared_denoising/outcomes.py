@@ -30,13 +30,13 @@ QPSK: Modulation = make_modulation("qpsk")
 
 
 class Outcome(NamedTuple):
-    """What became of a slot, arrays of shape (episodes, users) but for the server's energy.
+    """What became of a slot, arrays of shape (episodes, users).
 
     Attributes:
         quality: how well each picture shows its prompt, in [0, 1]; 0 where there is none.
         delay_s: from the request to the picture.
         device_j: energy that the device drew, at most what its battery held.
-        server_j: energy of the server's processors and transmitter, shape (episodes,).
+        server_j: energy that the server spent for each user: the transmission, and a part of the steps.
         shared: k, 0 where the hand-off came late.
         bit_error_rate: of the hand-off.
         late: whose hand-off took longer than `LATE_S`.
@@ -86,7 +86,9 @@ class ServerWork(NamedTuple):
 
     Attributes:
         ready_s: when the server has done each user's shared steps, shape (episodes, users).
-        steps: steps that it runs, shape (episodes,).
+        steps: each user's part of the steps that it runs, shape (episodes, users). Whoever a step serves pays an equal
+            part of it, which is the Shapley value of the group's steps (as of a runway: Littlechild and Owen,
+            Management Science 20(3), 1973).
     """
 
     ready_s: Array
@@ -108,7 +110,11 @@ def share_steps(shared: NDArray[np.int64], group: NDArray[np.int64], groups: int
     going = (last[:, None, :] > np.arange(STEPS)[:, None]).sum(-1)  # groups that run each step, (episodes, steps)
     step_s = SERVER_CYCLES / SERVER_HZ * np.maximum(going / PROCESSORS, 1)
     done = np.concatenate([np.zeros((len(shared), 1)), step_s.cumsum(-1)], -1)
-    return ServerWork(np.take_along_axis(done, shared, 1), last.sum(-1))
+    served = shared[..., None] > np.arange(STEPS)  # (episodes, users, steps)
+    together = np.einsum("nug,nus->ngs", member.astype(np.float64), served.astype(np.float64))
+    price = 1 / np.maximum(together, 1)  # of a step in a group, for each member whom it serves
+    steps = (served * np.take_along_axis(price, group[..., None].repeat(STEPS, -1), 1)).sum(-1)
+    return ServerWork(np.take_along_axis(done, shared, 1), steps)
 
 
 def server_joules(steps: Array) -> Array:

@@ -38,7 +38,7 @@ def table(simulator: SharedDenoisingSimulator, last: Last) -> str:
         rows.add_row(
             str(user),
             simulator.names[simulator.person[0, user]],
-            f"{100 * simulator.left_j[0, user] / simulator.battery_j:.0f}%",
+            f"{100 * simulator.left_j[0, user] / simulator.settings.battery_j:.0f}%",
             captions[simulator.slot.caption[0, user]],
             *got,
         )
@@ -62,7 +62,7 @@ def picture(simulator: SharedDenoisingSimulator, last: Last) -> NDArray[np.uint8
     drawn = (
         ("shared steps", nothing if last is None else last[0].shared[0], 0, STEPS, "tab:blue"),
         ("rating", nothing if last is None else last[1][0] - 1, 1, 5, "tab:orange"),
-        ("battery (%)", 100 * simulator.left_j[0] / simulator.battery_j, 0, 100, "tab:green"),
+        ("battery (%)", 100 * simulator.left_j[0] / simulator.settings.battery_j, 0, 100, "tab:green"),
     )
     for axes, (label, heights, low, high, colour) in zip(panels, drawn, strict=True):
         axes.bar(users, heights, bottom=low, color=colour)
@@ -75,7 +75,7 @@ def picture(simulator: SharedDenoisingSimulator, last: Last) -> NDArray[np.uint8
 
 
 def _title(simulator: SharedDenoisingSimulator, last: Last) -> str:
-    slot = f"slot {int(simulator.index[0])} of {simulator.slots}"
+    slot = f"slot {int(simulator.index[0])} of {simulator.settings.slots}"
     if last is None:
         return f"{slot}, users wait"
-    return f"{slot}; in the last, mean opinion {last[1][0].mean():.2f}, {last[0].server_j[0]:.0f} J of the server"
+    return f"{slot}; in the last, mean opinion {last[1][0].mean():.2f}, {last[0].server_j[0].sum():.0f} J of the server"

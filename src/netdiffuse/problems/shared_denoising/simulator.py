@@ -1,6 +1,5 @@
 """Sessions of users who share denoising, many in step: slots, groups, channels, batteries, opinions."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from netdiffuse.channels import LogDistance, db_to_linear, log_distance_path_loss_db
-from netdiffuse.common import InvalidValueError, UnknownNameError, checks
-from netdiffuse.problems.shared_denoising.library import library, shipped_quality
+from netdiffuse.common import InvalidValueError, checks
+from netdiffuse.problems.shared_denoising.library import library
 from netdiffuse.problems.shared_denoising.outcomes import (
     LATE_S,
     STEPS,
@@ -20,7 +19,10 @@ from netdiffuse.problems.shared_denoising.outcomes import (
     server_joules,
     share_steps,
 )
-from netdiffuse.users import PRESETS, ParametricRater, Sensitivities, draw_personas, persona_table
+from netdiffuse.problems.shared_denoising.quality import quality_of
+from netdiffuse.problems.shared_denoising.rating import ParametricRating, Rating, parametric_means
+from netdiffuse.problems.shared_denoising.settings import SharedDenoisingSettings
+from netdiffuse.users import PRESETS, draw_personas, persona_table
 
 Array = NDArray[Any]
 
@@ -30,7 +32,6 @@ STRIDE_M = 5.0  # standard deviation of a user's way towards or from the server 
 DEVICE_HZ = (1e9, 2e9)  # of the slowest and the fastest device; HIS has 1.4 to 1.6 GHz
 POPULATION = 512  # personas of which random ones are drawn
 FIRST_LEVEL = (0.3, 1.0)  # of batteries at the start, as a share of what they hold
-PERSONAS = ("presets", "random")
 
 
 class Slot(NamedTuple):
@@ -51,64 +52,32 @@ class Slot(NamedTuple):
     gain: Array
 
 
-Quality = Callable[["SharedDenoisingSimulator", NDArray[np.int64], Array], Array]
-"""`(simulator, shared, bit_error_rate) -> quality`, of arrays of shape (episodes, users)."""
-
-
-def quality_by_table(simulator: "SharedDenoisingSimulator", shared: NDArray[np.int64], bit_error_rate: Array) -> Array:
-    """Quality from the table that was measured with the small model."""
-    return shipped_quality()(simulator.slot.similarity, shared / STEPS, bit_error_rate)
-
-
 class SharedDenoisingSimulator:
     """n independent sessions in step.
 
+    Two generators: one of the world, one of opinions, so that who rates changes nothing that goes on.
+
     Args:
         n: number of sessions.
-        users: in each.
-        groups: of prompts in a slot, at most; a group may be empty.
-        slots: of a session.
-        personas: "presets", a preset drawn for each user and session, or "random", drawn around the average one.
-        bandwidth_hz: what the server may divide among users.
-        power_w: likewise.
-        battery_j: what a full battery holds for pictures.
-        noisy: whether opinions are drawn, as people's are, or means.
-        quality: where the quality of pictures comes from; the shipped table unless told.
+        settings: of the sessions; those by default where there are none.
+        rating: who rates; `ParametricRater` unless told.
 
-    Raises:
-        InvalidValueError: a number outside its range.
-        UnknownNameError: unknown personas.
+    Attributes:
+        random: generator of the world.
+        opinion_random: generator of opinions.
     """
 
-    def __init__(
-        self,
-        n: int,
-        users: int = 8,
-        groups: int = 3,
-        slots: int = 12,
-        personas: str = "presets",
-        bandwidth_hz: float = 2e5,
-        power_w: float = 0.1,
-        battery_j: float = 150.0,
-        noisy: bool = True,
-        quality: Quality = quality_by_table,
-    ) -> None:
+    def __init__(self, n: int, settings: SharedDenoisingSettings | None = None, rating: Rating | None = None) -> None:
         self.n = checks.integer("num_envs", n)
-        self.users = checks.integer("users", users, maximum=1000)
-        self.groups = checks.integer("groups", groups, maximum=1000)
-        self.slots = checks.integer("slots", slots, maximum=100_000)
-        if personas not in PERSONAS:
-            raise UnknownNameError("personas", str(personas), PERSONAS)
-        self.bandwidth_hz = checks.positive("bandwidth_hz", bandwidth_hz)
-        self.power_w = checks.positive("power_w", power_w)
-        self.battery_j = checks.positive("battery_j", battery_j)
-        self.noisy = bool(noisy)
-        self.quality = quality
-        people = list(PRESETS.values()) if personas == "presets" else draw_personas(POPULATION, 0)
+        self.settings = settings or SharedDenoisingSettings()
+        self.users, self.groups = self.settings.users, self.settings.groups
+        self.quality = quality_of(self.settings.outcome)
+        self.rating = rating or ParametricRating(self.settings.noisy)
+        people = list(PRESETS.values()) if self.settings.personas == "presets" else draw_personas(POPULATION, 0)
+        self.people = people
         self.names = [person.name for person in people]
         self.population = persona_table(people)
-        self.random = np.random.default_rng()
-        self.rater = ParametricRater(0, noisy=self.noisy)
+        self.seed(None)
         shape = (self.n, self.users)
         self.index = np.zeros(self.n, np.int64)
         self.person = np.zeros(shape, np.int64)
@@ -118,6 +87,11 @@ class SharedDenoisingSimulator:
         self.left_j = np.zeros(shape)
         zeros = np.zeros(shape, np.int64)
         self.slot = Slot(zeros, zeros.copy(), zeros.copy(), np.ones(shape), np.ones(shape))
+
+    def seed(self, seed: int | None) -> None:
+        """Seed both generators; None for fresh ones."""
+        world, opinions = np.random.SeedSequence(seed).spawn(2)
+        self.random, self.opinion_random = np.random.default_rng(world), np.random.default_rng(opinions)
 
     def begin(self, which: NDArray[np.bool_] | None = None) -> None:
         """Start the marked sessions anew (all by default): new users, and their first wishes."""
@@ -131,7 +105,7 @@ class SharedDenoisingSimulator:
         self.distance_m[rows] = np.sqrt(random.uniform(NEAREST_M**2, FARTHEST_M**2, shape))
         self.shadowing_db[rows] = CELL.shadowing_db * random.standard_normal(shape)
         self.frequency_hz[rows] = random.uniform(*DEVICE_HZ, shape)
-        self.left_j[rows] = self.battery_j * random.uniform(*FIRST_LEVEL, shape)
+        self.left_j[rows] = self.settings.battery_j * random.uniform(*FIRST_LEVEL, shape)
         self._wish(rows)
 
     def _wish(self, rows: NDArray[np.int64]) -> None:
@@ -154,11 +128,6 @@ class SharedDenoisingSimulator:
         for kept, drawn in zip(self.slot, new, strict=True):
             kept[rows] = drawn
 
-    @property
-    def people(self) -> Sensitivities:
-        """The users' sensitivities, arrays of shape (n, users)."""
-        return Sensitivities.of(self.population[self.person])
-
     def outcome(self, shared: NDArray[np.int64], power_w: Array, bandwidth_hz: Array) -> Outcome:
         """What a decision leads to in this slot, without anything moving on.
 
@@ -180,19 +149,20 @@ class SharedDenoisingSimulator:
             quality=np.where(lost, 0.0, self.quality(self, k, error_rate)),
             delay_s=waited + device_step_s(self.frequency_hz) * (STEPS - k),
             device_j=np.minimum(needed_j, self.left_j),
-            server_j=server_joules(work.steps) + np.where(wants, delivery.energy_j, 0.0).sum(-1),
+            server_j=server_joules(work.steps) + np.where(wants, delivery.energy_j, 0.0),
             shared=k,
             bit_error_rate=error_rate,
             late=late,
             lost=lost,
         )
 
-    def opinions(self, outcome: Outcome, noisy: bool | None = None) -> Array:
-        """What the users say of it, in [1, 5], shape (n, users); means unless opinions are noisy."""
-        share = np.divide(outcome.device_j, self.left_j, out=np.ones_like(self.left_j), where=self.left_j > 0)
-        given = (self.people, outcome.quality, outcome.delay_s, np.minimum(share, 1.0))
-        noisy = self.noisy if noisy is None else noisy
-        return self.rater.draw(*given, random=self.random) if noisy else self.rater.mean(*given)
+    def opinions(self, outcome: Outcome) -> Array:
+        """What the users say of it, in [1, 5], shape (n, users)."""
+        return self.rating(self, outcome)
+
+    def mean_opinions(self, outcome: Outcome) -> Array:
+        """Means of the parametric rater, whoever rates: what rules reckon with; shape (n, users)."""
+        return parametric_means(self, outcome)
 
     def advance(self, outcome: Outcome) -> NDArray[np.bool_]:
         """Draw the batteries down and move on to the next slot.
@@ -206,7 +176,7 @@ class SharedDenoisingSimulator:
         self.distance_m = FARTHEST_M - np.abs(FARTHEST_M - moved)
         self.index += 1
         self._wish(np.arange(self.n))
-        return self.index >= self.slots
+        return self.index >= self.settings.slots
 
     def state_dict(self) -> dict[str, Any]:
         """All that is needed to go on bit for bit."""
@@ -215,6 +185,8 @@ class SharedDenoisingSimulator:
             "arrays": {name: getattr(self, name).copy() for name in names},
             "slot": [values.copy() for values in self.slot],
             "random": self.random.bit_generator.state,
+            "opinion_random": self.opinion_random.bit_generator.state,
+            "rating": self.rating.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -230,3 +202,5 @@ class SharedDenoisingSimulator:
             setattr(self, name, values.copy())
         self.slot = Slot(*(values.copy() for values in state["slot"]))
         self.random.bit_generator.state = state["random"]
+        self.opinion_random.bit_generator.state = state["opinion_random"]
+        self.rating.load_state_dict(state["rating"])
