@@ -30,9 +30,9 @@ class Denoiser(nn.Module, ABC):
     """A network epsilon(x_t, t, context) in two halves: `embed` once a chain, `forward` at each step."""
 
     @property
-    @abstractmethod
     def output(self) -> nn.Linear:
-        """The last layer."""
+        """The last layer, where there is one to be scaled."""
+        raise UnsupportedError(f"{type(self).__name__} does not tell its last layer: leave initial_scale 1")
 
     @torch.no_grad()
     def scale_output(self, factor: float) -> None:

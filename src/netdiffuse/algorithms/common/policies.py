@@ -133,7 +133,8 @@ class DiffusionPolicy(BasePolicy):
             )
 
         self.actor = make_actor()
-        self.actor.denoiser.scale_output(checks.positive("initial_scale", initial_scale))
+        if checks.positive("initial_scale", initial_scale) != 1:
+            self.actor.denoiser.scale_output(initial_scale)
         self.critic = Critic(self._make_q_network, n_critics) if n_critics else None
         self.actor_target = self.critic_target = None
         if target_networks:
