@@ -158,9 +158,7 @@ _PPO_BATCHED: dict[str, Any] = {  # longer rollouts, fewer epochs, a shorter tra
 
 # Batched and continuous: measured on shared denoising, at 40 s on one CPU core, the return of 100 sessions in brackets
 # (sharing nothing 83, equal shares 116, greedy 165); ten settings of each were tried.
-_PPO_CONTINUOUS: dict[
-    str, Any
-] = {  # 156; Stable-Baselines3's wide first noise of 1 150, a narrow one 125 to 133
+_PPO_CONTINUOUS: dict[str, Any] = {  # 156; Stable-Baselines3's wide first noise of 1 150, a narrow one 125 to 133
     "learning_rate": linear_decay(1e-3, 0.05),
     "n_steps": 32,
     "batch_size": 512,
