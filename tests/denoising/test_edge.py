@@ -485,7 +485,7 @@ def test_journals_of_other_versions(tmp_path):
     journal.accept(Ask(id="a", prompt="x", revision="r"))
     journal.close()
     with contextlib.closing(sqlite3.connect(path)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+        assert db.execute("PRAGMA user_version").fetchone() == (2,)
         db.execute("ALTER TABLE requests DROP COLUMN attempts")  # as before versions were written down
         db.execute("PRAGMA user_version = 0")
     journal = Journal(path)
@@ -497,7 +497,7 @@ def test_journals_of_other_versions(tmp_path):
     journal.close()
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA user_version = 7")
-    with pytest.raises(RunError, match="version 7, this netdiffuse reads version 1"):
+    with pytest.raises(RunError, match="version 7, this netdiffuse reads version 2"):
         Journal(path)
 
 

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import quote
 
 import httpx
 from PIL.Image import Image
@@ -15,7 +16,7 @@ from torch import Tensor
 from netdiffuse.common import NetdiffuseError, checks
 from netdiffuse.common.http import retry_after_s
 from netdiffuse.denoising.edge.access import check_token
-from netdiffuse.denoising.edge.messages import Answer, Ask, ModelCard, noise_seed
+from netdiffuse.denoising.edge.messages import Answer, Ask, Grant, ModelCard, Opinion, Report, noise_seed
 from netdiffuse.denoising.families import Family
 from netdiffuse.denoising.state import MOST_BYTES, ChainState, ChainStateError
 
@@ -51,6 +52,8 @@ class Outcome:
         bytes_received: size of the chain state.
         waited_s: seconds until the state was there, or was given up.
         own_s: seconds of the device's own steps and of decoding.
+        request_id: of the request, by which the server knows it.
+        grant: what a policy gave, where one decides and the server has helped.
     """
 
     picture: Image
@@ -64,6 +67,8 @@ class Outcome:
     bytes_received: int
     waited_s: float
     own_s: float
+    request_id: str = ""
+    grant: Grant | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,7 @@ class EdgeDevice:
         most_local_steps: how many steps the device can do; all unless told.
         codec: "fp16", "uint8" or "int4", to receive fewer bits; exact unless told.
         alone: the chain that it makes without the server, where not even the server's settings are known.
+        report: what it says of itself and of its user, for a server whose policy decides by it.
         transport: of the connection, for tests.
 
     Raises:
@@ -106,6 +112,7 @@ class EdgeDevice:
         most_local_steps: int | None = None,
         codec: Literal["fp16", "uint8", "int4"] | None = None,
         alone: Chain | None = None,
+        report: Report | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.model = model
@@ -115,7 +122,7 @@ class EdgeDevice:
         if most_local_steps is not None:
             checks.integer("most_local_steps", most_local_steps)
         self.most_local_steps, self.codec = most_local_steps, codec
-        self.alone = alone or Chain()
+        self.alone, self.report = alone or Chain(), report
         check_token(token)
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._client = None if url is None else httpx.Client(base_url=url, headers=headers, transport=transport)
@@ -132,9 +139,9 @@ class EdgeDevice:
         request_id = request_id or uuid.uuid4().hex
         call = _Call(self.patience_s)
         began = time.perf_counter()
-        received, reason, refused, size = None, None, False, 0
+        received, reason, refused, size, grant = None, None, False, 0, None
         try:
-            received, size = self._from_server(call, prompt, request_id, progress)
+            received, size, grant = self._from_server(call, prompt, request_id, progress)
         except EdgeServerError as error:
             reason, refused = str(error), isinstance(error, RefusedTokenError)
         waited = time.perf_counter() - began
@@ -143,7 +150,7 @@ class EdgeDevice:
             try:
                 end = self._finish(received, prompt, progress)
             except UNUSABLE as error:  # consistent, and yet this model cannot go on with it
-                reason, received = f"the server's chain cannot be run: {error!r}", None
+                reason, received, grant = f"the server's chain cannot be run: {error!r}", None, None
         end = end or self._finish(self._begin(request_id), prompt, progress)
         (picture,) = self.model.decode(end)
         k = 0 if received is None else received.step
@@ -159,7 +166,21 @@ class EdgeDevice:
             size,
             waited,
             time.perf_counter() - began - waited,
+            request_id,
+            grant,
         )
+
+    def rate(self, request_id: str, opinion: Opinion) -> None:
+        """Tell the server what the user thinks of a request's picture.
+
+        Raises:
+            EdgeServerError: there is no server, it keeps no ratings, does not know the request, has a rating of it
+                already, or does not answer.
+        """
+        if self._client is None:
+            raise EdgeServerError("there is no server to rate")
+        path = f"/v1/requests/{quote(request_id, safe='')}/rating"
+        self._send(_Call(self.patience_s), "POST", path, json=opinion.model_dump(exclude_none=True))
 
     def _finish(self, state: ChainState, prompt: str, progress: Progress | None) -> ChainState:
         """The device's own steps."""
@@ -187,7 +208,7 @@ class EdgeDevice:
 
     def _from_server(
         self, call: "_Call", prompt: str, request_id: str, progress: Progress | None
-    ) -> tuple[ChainState, int]:
+    ) -> tuple[ChainState, int, Grant | None]:
         if self._client is None:
             raise EdgeServerError("there is no server")
         card = self._card or self._model_card(call)
@@ -203,11 +224,12 @@ class EdgeDevice:
                 revision=card.revision,
                 most_local_steps=self.most_local_steps,
                 codec=self.codec,
+                report=self.report,
             )
         except ValueError as error:  # a prompt that is too long, for one
             raise EdgeServerError(f"no server takes this request: {error}") from error
         for failures in range(self.tries):
-            self._send(call, "POST", "/v1/requests", json=ask.model_dump())
+            self._send(call, "POST", "/v1/requests", json=ask.model_dump(exclude_none=True))
             try:
                 return self._collect(call, request_id, progress)
             except ChainStateError as error:  # damaged on its way: the server still has it
@@ -221,7 +243,9 @@ class EdgeDevice:
         except ValueError as error:
             raise EdgeServerError(f"this is no edge server: {error}") from error
 
-    def _collect(self, call: "_Call", request_id: str, progress: Progress | None) -> tuple[ChainState, int]:
+    def _collect(
+        self, call: "_Call", request_id: str, progress: Progress | None
+    ) -> tuple[ChainState, int, Grant | None]:
         """Wait for the state. Raises ChainStateError where it is damaged, EdgeServerError where there will be none."""
         patient = 20.0 if progress is None else 1.0  # who shows progress asks for it every second
         while True:
@@ -232,7 +256,7 @@ class EdgeDevice:
                 self.model.check(state)
                 if state.batch != 1:
                     raise ChainStateError(f"one chain was asked for, {state.batch} have come")
-                return state, len(response.content)
+                return state, len(response.content), _grant(response)
             if progress is not None and (done := _done(response)) is not None:
                 progress("shared", *done)
             call.pause(LEAST_WAIT_S, 0, "the state is not ready")
@@ -316,6 +340,14 @@ def _done(response: httpx.Response) -> tuple[int, int] | None:
     except ValueError:  # a server that says nothing of it
         return None
     return None if answer.done is None or answer.of is None else (answer.done, answer.of)
+
+
+def _grant(response: httpx.Response) -> Grant | None:
+    """What a policy gave, where the server says so."""
+    try:
+        return Grant.model_validate_json(response.headers.get("X-Grant", ""))
+    except ValueError:  # no policy decides there, or a server of another version
+        return None
 
 
 def _detail(response: httpx.Response) -> str:

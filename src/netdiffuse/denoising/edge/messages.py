@@ -132,3 +132,47 @@ class ModelCard(BaseModel):
     guidance_scale: float
     height: int
     width: int
+
+
+class Opinion(BaseModel):
+    """What a user says of a request's picture, and what the device measured.
+
+    Attributes:
+        rating: 1 (bad) to 5 (excellent).
+        reason: in words.
+        quality: how well the picture shows the prompt, in [0, 1].
+        delay_s: seconds from the request to the picture.
+        energy_share: share of what the battery held that the picture drew, in [0, 1].
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    rating: float = Field(ge=1, le=5)
+    reason: str | None = Field(default=None, max_length=1000)
+    quality: float | None = Field(default=None, ge=0, le=1)
+    delay_s: float | None = Field(default=None, ge=0)
+    energy_share: float | None = Field(default=None, ge=0, le=1)
+
+
+class Rated(BaseModel):
+    """A rating that an edge server keeps, as it tells it.
+
+    Attributes:
+        number: counts ratings; those before it are on the next page.
+        request: id of the request.
+        time: in seconds since 1970.
+        rating, reason, quality, delay_s, energy_share: as `Opinion`.
+        persona: the user's name among personas, where it is known.
+        policy: version of the policy that decided, where one did.
+    """
+
+    number: int
+    request: str
+    time: float
+    rating: float
+    reason: str | None = None
+    quality: float | None = None
+    delay_s: float | None = None
+    energy_share: float | None = None
+    persona: str | None = None
+    policy: str | None = None
