@@ -14,11 +14,9 @@ from netdiffuse.common import UnsupportedError
 from netdiffuse.denoising.embeddings import PromptEncoder
 from netdiffuse.denoising.planner import SharingRule
 from netdiffuse.experiments.checkpoints import MODEL, checkpoint_dir
+from netdiffuse.experiments.ratings import session_settings
 from netdiffuse.experiments.run import Run
 from netdiffuse.problems.shared_denoising.allocator import PolicyAllocator
-from netdiffuse.problems.shared_denoising.settings import SharedDenoisingSettings, make_settings
-
-PROBLEM = "shared-denoising"
 
 
 def make_allocator(
@@ -38,20 +36,6 @@ def make_allocator(
     """
     settings = session_settings(run)
     return PolicyAllocator(actor(run.model, explore), settings, encoder, policy_version(run.path), rule)
-
-
-def session_settings(run: Run) -> SharedDenoisingSettings:
-    """The arguments of the sessions that a run was trained on.
-
-    Raises:
-        UnsupportedError: it was trained on something else.
-    """
-    if run.config.problem != PROBLEM:
-        raise UnsupportedError(
-            f"{run.path} was trained on {run.config.problem}: an edge server needs a run on {PROBLEM} "
-            f"(netdiffuse train {PROBLEM})"
-        )
-    return make_settings(run.config.problem_args)
 
 
 def policy_version(run_dir: Path) -> str:

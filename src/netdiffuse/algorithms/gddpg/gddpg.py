@@ -9,6 +9,7 @@ from stable_baselines3.common.utils import polyak_update
 from torch import Tensor
 
 from netdiffuse.algorithms.common.off_policy import BatchedOffPolicyAlgorithm
+from netdiffuse.algorithms.common.offline import OfflineData, join_batches
 from netdiffuse.algorithms.common.policies import POLICIES, ActorKind, DiffusionPolicy
 from netdiffuse.algorithms.common.replay import NStepReplayBuffer, ReplayBatch
 from netdiffuse.algorithms.common.setup import (
@@ -93,6 +94,7 @@ class GDDPG(BatchedOffPolicyAlgorithm):
     policy: DiffusionPolicy
     actor: DiffusionModel
     replay_buffer: NStepReplayBuffer | None
+    offline: tuple[OfflineData, float] | None = None
 
     def __init__(
         self,
@@ -234,6 +236,39 @@ class GDDPG(BatchedOffPolicyAlgorithm):
         value = self.critic_target(context, action).amin(0) * self.critic.std + self.critic.mean
         return batch.returns + batch.discounts * value
 
+    def add_offline_data(self, data: OfflineData, share: float = 0.25) -> None:
+        """Take a share of every gradient batch from logged transitions from now on (RLPD: Ball et al., ICML 2023).
+
+        They are not saved with the model.
+
+        Args:
+            data: the transitions.
+            share: of a batch, in (0, 1]; a transition at least.
+
+        Raises:
+            InvalidValueError: a share outside its range, or transitions of another shape than the environment's.
+        """
+        if checks.fraction("share", share) == 0:
+            raise InvalidValueError("share must be above 0: leave the offline data out instead")
+        for name, space in (("observations", self.observation_space), ("actions", self.action_space)):
+            shape = getattr(data, name).shape[1:]
+            if shape != space.shape:
+                raise InvalidValueError(f"offline {name} must have shape (n, *{space.shape}), got (n, *{shape})")
+        self.offline = (data, share)
+
+    def _draw(self, batch_size: int) -> ReplayBatch:
+        """A batch of the replay buffer, and of offline data where there are some."""
+        assert self.replay_buffer is not None
+        if self.offline is None:
+            return self.replay_buffer.draw(batch_size)
+        data, share = self.offline
+        logged = max(1, round(share * batch_size))
+        batch = data.draw(logged, self.device)
+        return batch if logged == batch_size else join_batches(self.replay_buffer.draw(batch_size - logged), batch)
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "offline"]
+
     def train(self, gradient_steps: int, batch_size: int = 256) -> None:
         """Update critics and actor from the replay buffer."""
         self.policy.set_training_mode(True)
@@ -243,7 +278,7 @@ class GDDPG(BatchedOffPolicyAlgorithm):
 
         for _ in range(gradient_steps):
             self._n_updates += 1
-            batch = self.replay_buffer.draw(batch_size)
+            batch = self._draw(batch_size)
             context = self.policy.context(batch.observations)
 
             # Critics: regress on standardised n-step targets
