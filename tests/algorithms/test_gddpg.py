@@ -16,6 +16,7 @@ from netdiffuse.algorithms.gddpg.losses import (
 from netdiffuse.common import InvalidValueError, UnsupportedError
 from netdiffuse.diffusion import DiffusionModel, MLPDenoiser
 from netdiffuse.problems.feasible import Box, Integer
+from netdiffuse.problems.shared_denoising import SharedDenoisingVectorEnv
 
 from .toys import SMALL, Chain, Share, Target, regret
 
@@ -25,6 +26,8 @@ class Hill(torch.nn.Module):
 
     def forward(self, context, action):
         return -(action - context).square().sum(1).expand(2, -1)
+
+    total = forward
 
 
 def test_improved_actions_climb_by_the_step_asked_for():
@@ -256,3 +259,71 @@ def test_the_replay_buffer_refuses_samples_without_returns():
     model = GDDPG("MlpPolicy", Target(), n_envs=8, policy_kwargs=SMALL).learn(16)
     with pytest.raises(UnsupportedError, match="draw"):
         model.replay_buffer.sample(4)
+
+
+def sharing(**kwargs):
+    env = SharedDenoisingVectorEnv(16, users=4, groups=2, slots=3)
+    settings = {**GDDPG.batched_settings, "learning_starts": 64, "critic_warmup": 5, "gamma": 0.9, "seed": 0}
+    return GDDPG("EquivariantPolicy", env, **{**settings, **kwargs})
+
+
+def test_entities_are_valued_apart_and_their_values_add_up():
+    model = sharing(target_noise=0.0).learn(400)
+    batch = model.replay_buffer.draw(50)
+    torch.testing.assert_close(batch.entity_returns.sum(1), batch.returns, rtol=1e-4, atol=1e-4)
+    torch.manual_seed(2)
+    targets = model._targets(batch)
+    torch.manual_seed(2)
+    context = model.policy.context(batch.next_observations)
+    action = model._canonical(model.actor_target(context))
+    values = model.critic_target.values(context, action)  # (2, 50, 4)
+    assert values.shape == (2, 50, 4)
+    smaller = values.sum(-1).min(0)
+    bootstrapped = batch.returns + batch.discounts * smaller.values
+    torch.testing.assert_close(targets.sum(1), bootstrapped, rtol=1e-4, atol=1e-3)
+    going = batch.discounts > 0
+    chosen = values[smaller.indices, torch.arange(50)]
+    torch.testing.assert_close(targets[going], (batch.entity_returns + 0.9 * chosen)[going], rtol=1e-4, atol=1e-3)
+    assert (targets[~going] == batch.entity_returns[~going]).all()
+    whole = sharing(entity_rewards=False).learn(200)
+    assert whole.replay_buffer.draw(5).entity_returns is None
+    assert whole.critic(context, action).shape == (2, 50)
+
+
+def test_an_mlp_values_entities_apart_too_and_loads(tmp_path):
+    env = SharedDenoisingVectorEnv(16, users=4, groups=2, slots=3)
+    model = GDDPG("MlpPolicy", env, **{**GDDPG.batched_settings, "learning_starts": 64}, seed=0).learn(200)
+    model.save(tmp_path / "model")
+    loaded = GDDPG.load(tmp_path / "model")
+    observations, _ = env.reset(seed=1)
+    for seen in (loaded, model):
+        seen.policy.set_training_mode(False)
+    found, expected = (m.predict(observations, deterministic=True)[0] for m in (loaded, model))
+    np.testing.assert_array_equal(found, expected)
+    context = model.policy.context(torch.as_tensor(observations))
+    assert model.critic(context, torch.as_tensor(found)).shape == (2, 16, 4)
+
+
+def test_it_begins_near_the_middle_where_told():
+    model = sharing(starting_noise=0.2, initial_scale=1e-3)
+    observations = torch.as_tensor(model.env.reset())
+    assert model.policy.acting(model.policy.context(observations), deterministic=True).abs().max() < 0.01
+    torch.manual_seed(0)
+    assert float(model._begin((1000, 12)).std()) == pytest.approx(0.2, rel=0.02)
+    assert float(sharing(starting_noise=None)._begin((1000, 12)).abs().max()) == pytest.approx(1, abs=0.01)
+    for name in ("starting_noise", "initial_scale"):
+        with pytest.raises(InvalidValueError, match=name):
+            sharing(**{name: -1.0})
+
+
+def test_users_are_served_better_than_by_equal_shares_within_seconds():
+    env = SharedDenoisingVectorEnv(64)
+    settings = {**GDDPG.batched_settings, "gamma": 0.9, "critic_warmup": 50}
+    model = GDDPG("EquivariantPolicy", env, **settings, seed=0).learn(20_000)
+    judged = SharedDenoisingVectorEnv(100)
+    observations, _ = judged.reset(seed=5)
+    total = np.zeros(100)
+    for _ in range(12):
+        observations, rewards, *_ = judged.step(model.predict(observations, deterministic=True)[0])
+        total += rewards
+    assert total.mean() > 140  # equal shares 114, greedy 165

@@ -68,7 +68,8 @@ def test_returns_agree_with_stable_baselines3(steps):
     expected = theirs._get_samples(rows)
     np.random.seed(3)
     envs = np.random.randint(0, 2, size=rows.shape)
-    ends, returns, discounts = ours._returns(rows, envs)
+    ends, discounts, steps = ours._ends(rows, envs)
+    returns = ours._sum(ours.rewards, steps, envs)
     np.testing.assert_allclose(returns, expected.rewards[:, 0], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(discounts, (expected.discounts * (1 - expected.dones))[:, 0], rtol=1e-5)
     np.testing.assert_array_equal(ours.next_observations[ends, envs], expected.next_observations)
@@ -81,7 +82,9 @@ def test_no_return_runs_across_a_reset():
     buffer.add(*add, np.array([False, True]), [{}, {}])
     buffer.cut()
     buffer.add(*add, np.zeros(2), [{}, {}])
-    _, returns, discounts = buffer._returns(np.array([0, 0]), np.array([0, 1]))
+    envs = np.array([0, 1])
+    _, discounts, steps = buffer._ends(np.array([0, 0]), envs)
+    returns = buffer._sum(buffer.rewards, steps, envs)
     assert returns.tolist() == [1, 1]
     assert discounts.tolist() == pytest.approx([GAMMA, 0])  # unfinished: bootstrapped; a true end stays one
     for _ in range(40):
@@ -136,3 +139,20 @@ def test_a_restored_buffer_draws_the_same(steps):
 def test_bad_arguments_are_named(kwargs, error, message):
     with pytest.raises(error, match=message):
         filled(**kwargs)
+
+
+def test_entities_parts_add_up_to_the_returns_and_are_saved():
+    random = np.random.default_rng(0)
+    spaces_ = spaces.Box(-1, 1, (2,)), spaces.Box(-1, 1, (1,))
+    buffer, other = (NStepReplayBuffer(40, *spaces_, "cpu", n_envs=2, n_steps=3, gamma=GAMMA, entities=4) for _ in "ab")
+    for step in range(30):
+        parts = random.normal(size=(2, 4))
+        buffer.add_entity_rewards(parts)
+        done = np.array([step % 7 == 6, step % 5 == 4])
+        buffer.add(*random.normal(size=(2, 2, 2)), random.normal(size=(2, 1)), parts.sum(1), done, [{}, {}])
+    other.load_state_dict(buffer.state_dict())
+    for kept in (buffer, other):
+        np.random.seed(1)
+        batch = kept.draw(50)
+        assert batch.entity_returns.shape == (50, 4)
+        np.testing.assert_allclose(batch.entity_returns.sum(1), batch.returns, rtol=1e-4, atol=1e-5)

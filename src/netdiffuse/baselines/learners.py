@@ -87,8 +87,10 @@ def make_learner(
     arguments = dict(settings.one_shot if one_shot else settings.sequential)
     policy_arguments = NETWORK | dict(settings.one_shot_policy if one_shot else settings.sequential_policy)
     if isinstance(env, BatchedVecEnv):
-        arguments |= {**settings.batched, "gamma": env.env.discount}  # which belongs to the problem
-        policy_arguments |= settings.batched_policy
+        continuous = isinstance(env.action_space, spaces.Box)
+        batched = settings.batched_continuous if continuous else settings.batched
+        arguments |= {**batched, "gamma": env.env.discount}  # which belongs to the problem
+        policy_arguments |= settings.batched_continuous_policy if continuous else settings.batched_policy
         random_play = play_randomly(env.env)
         policy_arguments["features_extractor_class"] = StandardisedContext
         policy_arguments["features_extractor_kwargs"] = {k: random_play[k] for k in ("mean", "std")}
@@ -108,10 +110,11 @@ def make_learner(
         if f"{kind}_buffer_class" not in overrides:
             arguments[f"{kind}_buffer_class"] = BUFFERS[kind]
             arguments[f"{kind}_buffer_kwargs"] = dict(reward_statistics(problem))
-    if settings.action_noise is not None:
+    noise = arguments.pop("action_noise", settings.action_noise)
+    if noise is not None:
         size = env.action_space.shape
         assert size is not None  # a Box, checked above
-        arguments["action_noise"] = NormalActionNoise(np.zeros(size), np.full(size, settings.action_noise))
+        arguments["action_noise"] = NormalActionNoise(np.zeros(size), np.full(size, noise))
     policy_arguments |= overrides.pop("policy_kwargs", None) or {}
     dropped, quantiles = overrides.get("top_quantiles_to_drop_per_net", 0), policy_arguments.get("n_quantiles", 25)
     if dropped >= quantiles:

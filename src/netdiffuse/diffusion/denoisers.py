@@ -29,6 +29,17 @@ def timestep_table(steps: int, width: int) -> nn.Parameter:
 class Denoiser(nn.Module, ABC):
     """A network epsilon(x_t, t, context) in two halves: `embed` once a chain, `forward` at each step."""
 
+    @property
+    def output(self) -> nn.Linear:
+        """The last layer, where there is one to be scaled."""
+        raise UnsupportedError(f"{type(self).__name__} does not tell its last layer: leave initial_scale 1")
+
+    @torch.no_grad()
+    def scale_output(self, factor: float) -> None:
+        """Multiply the last layer's weights, so that predictions begin near zero where the factor is small."""
+        for parameter in self.output.parameters():
+            parameter.mul_(factor)
+
     @abstractmethod
     def embed(self, context: Tensor) -> Any:
         """Read standardised contexts, shape (n, d), once a chain."""
@@ -62,6 +73,11 @@ class MLPDenoiser(Denoiser):
         for before, after in pairwise(hidden):
             layers += [nn.Linear(before, after), nn.SiLU()]
         self.trunk = nn.Sequential(*layers, nn.Linear(hidden[-1], action_size))
+
+    @property
+    def output(self) -> nn.Linear:
+        """The last layer."""
+        return self.trunk[-1]  # type: ignore[return-value]
 
     def embed(self, context: Tensor) -> Tensor:
         """(n, context_size) to (n, hidden[0])."""
@@ -106,6 +122,11 @@ class EquivariantDenoiser(Denoiser):
         self.time = timestep_table(steps, width)
         self.trunk = EquivariantTrunk(width, blocks, self.reader.pair_features)
         self.out = nn.Linear(width, action_parts)
+
+    @property
+    def output(self) -> nn.Linear:
+        """The last layer."""
+        return self.out
 
     def embed(self, context: Tensor) -> tuple[Tensor, list[Tensor | None]]:
         """(n, d) to entity embeddings (n, entities, width) and the pair embeddings of each block."""

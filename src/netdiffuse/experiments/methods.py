@@ -115,7 +115,8 @@ def make_model(
     """
     check_policy(name, policy)
     if isinstance(env, BatchedVecEnv):  # a discount belongs to its problem
-        settings = {"gamma": env.env.discount, **settings}
+        own = getattr(ALGORITHMS[name], "batched_settings", {}) if name in ALGORITHMS else {}
+        settings = {**own, "gamma": env.env.discount, **settings}
     try:
         if name in ALGORITHMS:
             return ALGORITHMS[name](policy, env, seed=seed, device=device, **settings)

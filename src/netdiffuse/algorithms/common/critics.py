@@ -11,38 +11,43 @@ from netdiffuse.diffusion.equivariant import EquivariantTrunk
 
 
 class QNetwork(nn.Module, ABC):
-    """Q(context, action), shape (n,); its last layer is `head`."""
+    """Q(context, action), shape (n,), or a part of it for every entity, (n, entities); its last layer is `head`."""
 
     head: nn.Linear
 
     @abstractmethod
     def forward(self, context: Tensor, action: Tensor) -> Tensor:
-        """Map standardised contexts (n, d) and actions (n, action_size) to values (n,)."""
+        """Map standardised contexts (n, d) and actions (n, action_size) to values (n,) or (n, entities)."""
 
 
 class MLPQNetwork(QNetwork):
     """Fully connected; layer normalisation keeps off-policy values from diverging (Ball et al., RLPD, ICML 2023)."""
 
-    def __init__(self, context_size: int, action_size: int, hidden: Sequence[int]) -> None:
+    def __init__(self, context_size: int, action_size: int, hidden: Sequence[int], entities: int = 0) -> None:
         super().__init__()
+        self.entities = entities
         layers: list[nn.Module] = []
         before = context_size + action_size
         for after in hidden:
             layers += [nn.Linear(before, after), nn.LayerNorm(after), nn.SiLU()]
             before = after
         self.body = nn.Sequential(*layers)
-        self.head = nn.Linear(before, 1)
+        self.head = nn.Linear(before, entities or 1)
 
     def forward(self, context: Tensor, action: Tensor) -> Tensor:
-        """Map (n, d) and (n, action_size) to (n,)."""
-        return self.head(self.body(torch.cat([context, action], 1))).squeeze(1)
+        """Map (n, d) and (n, action_size) to (n,), or (n, entities) where entities are valued apart."""
+        values = self.head(self.body(torch.cat([context, action], 1)))
+        return values if self.entities else values.squeeze(1)
 
 
 class EquivariantQNetwork(QNetwork):
-    """Permutation-invariant: the equivariant trunk on (context, action) of each entity, then a mean over entities."""
+    """The equivariant trunk on (context, action) of each entity, then a mean over entities, or a value for each."""
 
-    def __init__(self, structure: Structure, features: int, action_parts: int, width: int, blocks: int) -> None:
+    def __init__(
+        self, structure: Structure, features: int, action_parts: int, width: int, blocks: int, apart: bool = False
+    ) -> None:
         super().__init__()
+        self.apart = apart
         self.reader = ContextReader(structure, features)
         self.action_parts = action_parts
         self.context_in = nn.Linear(features, width)
@@ -52,11 +57,12 @@ class EquivariantQNetwork(QNetwork):
         self.head = nn.Linear(width, 1)
 
     def forward(self, context: Tensor, action: Tensor) -> Tensor:
-        """Map (n, d) and (n, action_parts * entities) to (n,)."""
+        """Map (n, d) and (n, action_parts * entities) to (n,), or (n, entities) where entities are valued apart."""
         nodes, pairs = self.reader(context)
         h = self.context_in(nodes) + self.action_in(to_entities(action, self.action_parts))
         h = self.trunk(h, self.trunk.embed_pairs(pairs))
-        return self.head(self.body(h).mean(1)).squeeze(1)
+        h = self.body(h)
+        return self.head(h if self.apart else h.mean(1)).squeeze(-1)
 
 
 class Critic(nn.Module):
@@ -92,9 +98,15 @@ class Critic(nn.Module):
     def forward(self, *inputs: Tensor) -> Tensor:
         """Standardised values of each network on a context and an action, shape (n_critics, n).
 
-        Networks that value every discrete action at once take a context alone: (n_critics, n, actions).
+        Networks that value entities apart give (n_critics, n, entities). Networks that value every discrete action at
+        once take a context alone: (n_critics, n, actions).
         """
         return torch.stack([network(*inputs) for network in self.networks])
+
+    def total(self, context: Tensor, action: Tensor) -> Tensor:
+        """Standardised values of decisions, summed over entities where these are valued apart; (n_critics, n)."""
+        values = self(context, action)
+        return values if values.ndim == 2 else values.sum(-1)
 
     def values(self, *inputs: Tensor) -> Tensor:
         """Values in the unit of the return, of the shape of `forward`."""
@@ -102,7 +114,7 @@ class Critic(nn.Module):
 
     @torch.no_grad()
     def standardise(self, returns: Tensor) -> Tensor:
-        """Take the returns, shape (n,), into the running statistics, and standardise them."""
+        """Take the returns, shape (n,) or (n, entities), into the running statistics, and standardise them."""
         old_mean, old_std = self.mean.clone(), self.std.clone()
         self.batches += 1
         rate = torch.clamp(1 / self.batches, min=self.rate)

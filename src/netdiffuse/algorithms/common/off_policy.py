@@ -152,11 +152,14 @@ class BatchedOffPolicyAlgorithm(DiffusionAlgorithm, OffPolicyAlgorithm):
         assert self.env is not None
         with torch.no_grad():
             if self.num_timesteps < learning_starts:
-                shape = (self.env.num_envs, self.policy.action_size)
-                actions = 2 * torch.rand(shape, device=self.device) - 1
+                actions = self._begin((self.env.num_envs, self.policy.action_size))
             else:
                 actions = self._explore(torch.as_tensor(self._last_obs, device=self.device))
             return self._canonical(actions).cpu().numpy().astype(np.float32, copy=False)
+
+    def _begin(self, shape: tuple[int, int]) -> Tensor:
+        """Actions of this shape before learning starts."""
+        return 2 * torch.rand(shape, device=self.device) - 1
 
     def collect_rollouts(
         self,
@@ -221,6 +224,11 @@ class BatchedOffPolicyAlgorithm(DiffusionAlgorithm, OffPolicyAlgorithm):
         if not np.isfinite(rewards).all():
             row = int(np.flatnonzero(~np.isfinite(rewards))[0])
             raise InvalidValueError(f"the environment's reward must be finite, got {rewards[row]} from number {row}")
+        assert isinstance(replay_buffer, NStepReplayBuffer)
+        if replay_buffer.entity_rewards is not None:
+            parts = batched_of(self.env).entity_rewards  # type: ignore[union-attr]
+            assert parts is not None
+            replay_buffer.add_entity_rewards(parts)
         self._update_info_buffer(infos, dones)
         self._store_transition(replay_buffer, actions, new_obs, rewards, dones, infos)  # type: ignore[arg-type]
         self._episode_num += int(dones.sum())

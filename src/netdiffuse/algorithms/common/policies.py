@@ -47,6 +47,8 @@ class DiffusionPolicy(BasePolicy):
         width, blocks: features an entity carries, and message-passing blocks (equivariant).
         n_critics: size of the critic ensemble; 0 for none.
         target_networks: whether to keep slowly moving copies of actor and critic.
+        entity_values: whether the critics value each entity of an observation apart.
+        initial_scale: factor of the last layer's first weights; a small one begins near the middle of every coordinate.
         features_extractor_class, features_extractor_kwargs: as in Stable-Baselines3.
     """
 
@@ -74,6 +76,8 @@ class DiffusionPolicy(BasePolicy):
         blocks: int = 2,
         n_critics: int = 0,
         target_networks: bool = False,
+        entity_values: bool = False,
+        initial_scale: float = 1.0,
         features_extractor_class: type[BaseFeaturesExtractor] = StandardisedContext,
         features_extractor_kwargs: dict[str, Any] | None = None,
     ) -> None:
@@ -103,6 +107,7 @@ class DiffusionPolicy(BasePolicy):
         self.net_arch = list(net_arch)
         self.width = checks.integer("width", width)
         self.blocks = checks.integer("blocks", blocks)
+        self.entity_values = bool(entity_values)
         self.action_size = self._coordinates(action_space)
         self.score: Score | None = None
         self.features_extractor = self.make_features_extractor()
@@ -128,6 +133,8 @@ class DiffusionPolicy(BasePolicy):
             )
 
         self.actor = make_actor()
+        if checks.positive("initial_scale", initial_scale) != 1:
+            self.actor.denoiser.scale_output(initial_scale)
         self.critic = Critic(self._make_q_network, n_critics) if n_critics else None
         self.actor_target = self.critic_target = None
         if target_networks:
@@ -153,7 +160,8 @@ class DiffusionPolicy(BasePolicy):
 
     def _make_q_network(self) -> QNetwork:
         assert isinstance(self.features_extractor, BaseFeaturesExtractor)
-        return MLPQNetwork(self.features_extractor.features_dim, self.action_size, self.net_arch)
+        entities = self.entities if self.entity_values else 0
+        return MLPQNetwork(self.features_extractor.features_dim, self.action_size, self.net_arch, entities)
 
     def set_training_mode(self, mode: bool) -> None:
         """As in Stable-Baselines3, but without a walk over all networks at every decision."""
@@ -239,7 +247,9 @@ class EquivariantDiffusionPolicy(DiffusionPolicy):
         return EquivariantDenoiser(self.structure, self.features, self.action_parts, steps, self.width, self.blocks)
 
     def _make_q_network(self) -> QNetwork:
-        return EquivariantQNetwork(self.structure, self.features, self.action_parts, self.width, self.blocks)
+        return EquivariantQNetwork(
+            self.structure, self.features, self.action_parts, self.width, self.blocks, self.entity_values
+        )
 
 
 def _frozen_copy(source: Module, copy: Module) -> Module:

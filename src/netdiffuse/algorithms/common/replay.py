@@ -21,6 +21,7 @@ class ReplayBatch(NamedTuple):
         weights: importance-sampling weights, at most 1.
         indices: rows and environments, shape (2, n), for `update_priorities`.
         masks, next_masks: which discrete actions are allowed now and then, booleans (n, actions), where they are kept.
+        entity_returns: each entity's part of the returns, shape (n, entities), where they are kept.
     """
 
     observations: Tensor
@@ -32,6 +33,7 @@ class ReplayBatch(NamedTuple):
     indices: NDArray[np.int64]
     masks: Tensor | None = None
     next_masks: Tensor | None = None
+    entity_returns: Tensor | None = None
 
 
 class NStepReplayBuffer(ReplayBuffer):
@@ -51,6 +53,7 @@ class NStepReplayBuffer(ReplayBuffer):
         alpha: priority exponent in [0, 1]; 0 is uniform.
         beta: importance-sampling exponent in [0, 1].
         masked_actions: number of discrete actions whose masks are kept (see `add_masks`); 0 for none.
+        entities: number of entities whose parts of the rewards are kept (see `add_entity_rewards`); 0 for none.
 
     Raises:
         InvalidValueError: a value outside its range.
@@ -71,6 +74,7 @@ class NStepReplayBuffer(ReplayBuffer):
         alpha: float = 0.0,
         beta: float = 0.4,
         masked_actions: int = 0,
+        entities: int = 0,
     ) -> None:
         if optimize_memory_usage:
             raise UnsupportedError("NStepReplayBuffer keeps next observations: leave optimize_memory_usage False")
@@ -89,6 +93,12 @@ class NStepReplayBuffer(ReplayBuffer):
         self.priorities = np.zeros((self.buffer_size, n_envs)) if alpha > 0 else None
         shape = (self.buffer_size, n_envs, masked_actions)
         self.masks, self.next_masks = (np.ones(shape, bool) if masked_actions else None for _ in range(2))
+        self.entity_rewards = np.zeros((self.buffer_size, n_envs, entities), np.float32) if entities else None
+
+    def add_entity_rewards(self, rewards: NDArray[Any]) -> None:
+        """Keep the parts, (n_envs, entities), of the rewards that `add` is called with next."""
+        assert self.entity_rewards is not None
+        self.entity_rewards[self.pos] = rewards
 
     def add_masks(self, masks: NDArray[np.bool_], next_masks: NDArray[np.bool_]) -> None:
         """Keep the masks, (n_envs, actions), of the transitions that `add` is called with next."""
@@ -125,7 +135,8 @@ class NStepReplayBuffer(ReplayBuffer):
             rows, envs = np.divmod(flat, self.n_envs)
             weights = (mass.size * mass[flat] / total[-1]) ** -self.beta
             weights /= weights.max()
-        ends, returns, discounts = self._returns(rows, envs)
+        ends, discounts, steps = self._ends(rows, envs)
+        returns = self._sum(self.rewards, steps, envs)
         arrays = (
             self.observations[rows, envs],
             self.actions[rows, envs],
@@ -136,29 +147,49 @@ class NStepReplayBuffer(ReplayBuffer):
         )
         observations, actions, following, sums, factors, importance = map(self.to_torch, arrays)
         batch = ReplayBatch(observations, actions, following, sums, factors, importance, np.stack([rows, envs]))
+        if self.entity_rewards is not None:
+            parts = self._sum(self.entity_rewards, steps, envs).astype(np.float32)
+            batch = batch._replace(entity_returns=self.to_torch(parts))
         if self.masks is None or self.next_masks is None:
             return batch
         return batch._replace(
             masks=self.to_torch(self.masks[rows, envs]), next_masks=self.to_torch(self.next_masks[ends, envs])
         )
 
-    def _returns(
+    def _ends(
         self, rows: NDArray[np.int64], envs: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-        """Last row, discounted return and bootstrap discount of the transitions that start at these rows."""
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], list[tuple[NDArray[np.int64], NDArray[np.float64]]]]:
+        """Where the transitions that start at these rows end.
+
+        Returns:
+            Their last rows, their bootstrap discounts, and for each step of the longest its rows and the factors of the
+            rewards there, 0 where the transition has ended.
+        """
         newest = (self.pos - 1) % self.buffer_size
         ends = rows.copy()
-        returns = self.rewards[rows, envs].astype(np.float64)
         going = np.ones(len(rows), dtype=bool)
         length = np.ones(len(rows))
+        steps = [(rows, np.ones(len(rows)))]
         for k in range(1, self.n_steps):
             stop = (self.dones[ends, envs] > 0) | (self.timeouts[ends, envs] > 0) | (ends == newest)
-            going &= ~stop
+            going = going & ~stop
             ends = np.where(going, (ends + 1) % self.buffer_size, ends)
-            returns += np.where(going, self.gamma**k * self.rewards[ends, envs], 0.0)
+            steps.append((ends, np.where(going, self.gamma**k, 0.0)))
             length += going
         terminal = self.dones[ends, envs] * (1 - self.timeouts[ends, envs])
-        return ends, returns, self.gamma**length * (1 - terminal)
+        return ends, self.gamma**length * (1 - terminal), steps
+
+    @staticmethod
+    def _sum(
+        rewards: NDArray[Any],
+        steps: list[tuple[NDArray[np.int64], NDArray[np.float64]]],
+        envs: NDArray[np.int64],
+    ) -> NDArray[np.float64]:
+        """Discounted sums over the steps of `_ends` of rewards (rows, envs) or their parts (rows, envs, entities)."""
+        found = np.zeros((len(envs), *rewards.shape[2:]))
+        for rows, factors in steps:
+            found += rewards[rows, envs] * factors.reshape(-1, *[1] * (rewards.ndim - 2))
+        return found
 
     def cut(self) -> None:
         """Let no return run on from the newest transitions to what is added next: environments are being reset.
@@ -181,7 +212,7 @@ class NStepReplayBuffer(ReplayBuffer):
     def state_dict(self) -> dict[str, Any]:
         """The filled part of the buffer, for a checkpoint."""
         names = ["observations", "next_observations", "actions", "rewards", "dones", "timeouts", "priorities"]
-        names += ["masks", "next_masks"]
+        names += ["masks", "next_masks", "entity_rewards"]
         filled = self.size()
         arrays = {n: torch.from_numpy(getattr(self, n)[:filled]) for n in names if getattr(self, n) is not None}
         return {"arrays": arrays, "pos": self.pos, "full": self.full}

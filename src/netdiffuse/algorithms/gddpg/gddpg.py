@@ -6,6 +6,7 @@ import torch
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from stable_baselines3.common.utils import polyak_update
+from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from netdiffuse.algorithms.common.off_policy import BatchedOffPolicyAlgorithm
@@ -14,6 +15,7 @@ from netdiffuse.algorithms.common.policies import POLICIES, ActorKind, Diffusion
 from netdiffuse.algorithms.common.replay import NStepReplayBuffer, ReplayBatch
 from netdiffuse.algorithms.common.setup import (
     as_env,
+    batched_of,
     check_action_space,
     decaying,
     policy_arguments,
@@ -74,6 +76,12 @@ class GDDPG(BatchedOffPolicyAlgorithm):
         action_gradient_steps: ascent steps of the action-gradient update.
         action_gradient_step_size: their root-mean-square size, in action units.
         pull_weight: weight of the pull towards canonical actions.
+        entity_rewards: whether critics value each entity (a user, say) apart and add the values up, where the
+            environment tells each entity's part of a reward (`BatchedEnv.entity_rewards`): credit goes to whom it
+            belongs (value decomposition, Sunehag et al., AAMAS 2018, with the parts known).
+        starting_noise: standard deviation, in action units, of the actions around the middle before learning starts;
+            None for uniform ones.
+        initial_scale: factor of the actor's last layer at first; a small one begins near the middle of actions.
         bc_weight: weight of a behaviour-cloning term on replayed actions (Diffusion-QL: Wang et al., ICLR 2023).
         denoising_steps: steps of the chain.
         schedule: noise schedule: "vp", "cosine" or "linear".
@@ -91,6 +99,18 @@ class GDDPG(BatchedOffPolicyAlgorithm):
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = POLICIES
     recommended_n_envs: ClassVar[int] = 64
+    # Measured on shared denoising; what the command line begins with where many episodes go on in step.
+    batched_settings: ClassVar[dict[str, Any]] = {
+        "learning_rate": 2e-3,
+        "critic_learning_rate": 4e-3,
+        "batch_size": 256,
+        "critic_warmup": 200,
+        "exploration_noise": 0.3,
+        "starting_noise": 0.3,
+        "initial_scale": 0.1,
+        "pull_weight": 0.5,
+        "denoising_steps": 2,
+    }
     policy: DiffusionPolicy
     actor: DiffusionModel
     replay_buffer: NStepReplayBuffer | None
@@ -123,6 +143,9 @@ class GDDPG(BatchedOffPolicyAlgorithm):
         action_gradient_step_size: float = 0.02,
         pull_weight: float = 0.05,
         bc_weight: float = 0.0,
+        entity_rewards: bool = True,
+        starting_noise: float | None = None,
+        initial_scale: float = 1.0,
         denoising_steps: int = 3,
         schedule: str = "vp",
         prediction: Prediction = "x0",
@@ -157,9 +180,11 @@ class GDDPG(BatchedOffPolicyAlgorithm):
         self.action_gradient_step_size = checks.positive("action_gradient_step_size", action_gradient_step_size)
         self.pull_weight = checks.non_negative("pull_weight", pull_weight)
         self.bc_weight = checks.non_negative("bc_weight", bc_weight)
+        self.starting_noise = None if starting_noise is None else checks.positive("starting_noise", starting_noise)
         checks.integer("gradient_steps", gradient_steps, minimum=-1)
         # A loaded model sets itself up from its saved arguments, without an environment.
         made = as_env(env, checks.integer("n_envs", n_envs), seed) if env is not None else None
+        entities = _entities(made) if entity_rewards and isinstance(made, VecEnv) else 0
         super().__init__(
             policy,
             made,
@@ -172,7 +197,12 @@ class GDDPG(BatchedOffPolicyAlgorithm):
             train_freq,
             gradient_steps,
             replay_buffer_class=NStepReplayBuffer,
-            replay_buffer_kwargs={"n_steps": n_steps, "gamma": gamma, "alpha": priority_exponent},
+            replay_buffer_kwargs={
+                "n_steps": n_steps,
+                "gamma": gamma,
+                "alpha": priority_exponent,
+                "entities": entities,
+            },
             policy_kwargs=policy_kwargs,
             stats_window_size=stats_window_size,
             tensorboard_log=tensorboard_log,
@@ -191,6 +221,8 @@ class GDDPG(BatchedOffPolicyAlgorithm):
             "n_candidates": n_candidates,
             "n_critics": 2,
             "target_networks": True,
+            "entity_values": entities > 0,
+            "initial_scale": initial_scale,
         }
         if env is not None:
             check_action_space(self.action_space)
@@ -212,7 +244,7 @@ class GDDPG(BatchedOffPolicyAlgorithm):
 
     def _critic_score(self, obs: Tensor, action: Tensor) -> Tensor:
         """The critics' smaller value: (n, ...) and (n, action_size) to (n,)."""
-        return self.critic(self.policy.context(obs), self._canonical(action)).amin(0)
+        return self.critic.total(self.policy.context(obs), self._canonical(action)).amin(0)
 
     def _noise(self) -> float:
         """Standard deviation of the exploration noise at this point of training."""
@@ -220,21 +252,33 @@ class GDDPG(BatchedOffPolicyAlgorithm):
             self.exploration_noise - self.final_exploration_noise
         )
 
+    def _begin(self, shape: tuple[int, int]) -> Tensor:
+        if self.starting_noise is None:
+            return super()._begin(shape)
+        return self.starting_noise * torch.randn(shape, device=self.device)
+
     def _explore(self, obs: Tensor) -> Tensor:
         action = self.actor(self.policy.context(obs))
         return action + self._noise() * torch.randn_like(action)
 
     def _targets(self, batch: ReplayBatch) -> Tensor:
-        """n-step returns, bootstrapped by the smaller target critic where an episode goes on; shape (n,)."""
+        """n-step returns, bootstrapped by the smaller target critic where an episode goes on.
+
+        Shape (n,), or (n, entities) where entities are valued apart; the smaller critic is that of the smaller sum.
+        """
+        returns = batch.returns if batch.entity_returns is None else batch.entity_returns
         if not batch.discounts.any():  # every episode ends here, as in a one-shot problem
-            return batch.returns
+            return returns
         context = self.policy.context(batch.next_observations)
         action = self.actor_target(context)
         noise = (self.target_noise * torch.randn_like(action)).clamp(-3 * self.target_noise, 3 * self.target_noise)
         action = self._canonical(action + noise)
         # The target network lags in its weights, not in its scale: values are read off with the current statistics.
-        value = self.critic_target(context, action).amin(0) * self.critic.std + self.critic.mean
-        return batch.returns + batch.discounts * value
+        values = self.critic_target(context, action) * self.critic.std + self.critic.mean
+        if values.ndim == 2:
+            return returns + batch.discounts * values.amin(0)
+        smaller = values.sum(-1).argmin(0)  # (n,)
+        return returns + batch.discounts.unsqueeze(1) * values[smaller, torch.arange(len(smaller))]
 
     def add_offline_data(self, data: OfflineData, share: float = 0.25) -> None:
         """Take a share of every gradient batch from logged transitions from now on (RLPD: Ball et al., ICML 2023).
@@ -346,6 +390,13 @@ class GDDPG(BatchedOffPolicyAlgorithm):
         self.policy.features_extractor.load_state_dict(model.policy.features_extractor.state_dict())
         self._statistics_fitted = True
         return self
+
+
+def _entities(env: VecEnv) -> int:
+    """Number of entities whose parts of the rewards an environment tells; 0 for none."""
+    batched = batched_of(env)
+    parts = None if batched is None else batched.entity_rewards
+    return 0 if parts is None else int(parts.shape[1])
 
 
 def _kind(model: Any) -> dict[str, Any]:

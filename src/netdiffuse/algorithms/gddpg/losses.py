@@ -13,11 +13,15 @@ Metrics = dict[str, float]
 
 
 def critic_loss(critic: Critic, context: Tensor, batch: ReplayBatch, targets: Tensor) -> tuple[Tensor, Metrics, Tensor]:
-    """Weighted squared error of every critic against standardised targets (n,); also the mean absolute error (n,)."""
-    errors = critic(context, batch.actions) - targets  # (n_critics, n)
-    loss = (batch.weights * errors.square()).mean(1).sum()
+    """Weighted squared error of every critic against standardised targets; also the mean absolute error (n,).
+
+    Targets have shape (n,), or (n, entities) where entities are valued apart.
+    """
+    errors = critic(context, batch.actions) - targets
+    errors = errors.reshape(*errors.shape[:2], -1)  # (n_critics, n, entities or 1)
+    loss = (batch.weights * errors.square().mean(-1)).mean(1).sum()
     metrics = {"critic/loss": float(loss.detach()), "critic/return_mean": float(critic.mean)}
-    return loss, metrics, errors.detach().abs().mean(0)
+    return loss, metrics, errors.detach().abs().mean((0, 2))
 
 
 def backpropagation_loss(
@@ -30,7 +34,7 @@ def backpropagation_loss(
     """
     action = actor(context)
     to = leaky_canonical(feasible, action)
-    value = critic(context, to).mean()
+    value = critic.total(context, to).mean()
     distance = pull(action, to.detach())
     metrics = {"actor/value": float(value.detach()), "actor/pull": float(distance.detach())}
     return -value + pull_weight * distance, metrics
@@ -49,7 +53,7 @@ def improved_actions(
         action = canonical(feasible, actor(context))
     for _ in range(steps):
         action.requires_grad_(True)
-        (gradient,) = torch.autograd.grad(critic(context, action).mean(0).sum(), action)
+        (gradient,) = torch.autograd.grad(critic.total(context, action).mean(0).sum(), action)
         norm = gradient.square().mean(1, keepdim=True).sqrt()
         action = canonical(feasible, action.detach() + step_size * gradient / (norm + 1e-8))
     return action
@@ -91,7 +95,7 @@ def best_candidate_loss(
         uniform = 2 * torch.rand_like(own) - 1
         odd = torch.arange(len(own), device=own.device).remainder(2).bool().unsqueeze(1)
         candidates = canonical(feasible, torch.where(odd, uniform, own + noise * torch.randn_like(own)))
-        scores = critic(repeated, candidates).mean(0).reshape(-1, draws)
+        scores = critic.total(repeated, candidates).mean(0).reshape(-1, draws)
         best = candidates.reshape(len(context), draws, -1)[torch.arange(len(context)), scores.argmax(1)]
     loss, metrics = denoising_loss(actor, context, best)
     return loss, {f"actor/{name}": value for name, value in metrics.items()}

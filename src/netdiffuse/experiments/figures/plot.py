@@ -13,6 +13,7 @@ from netdiffuse.experiments.figures.curves import Curve, curves_figure
 from netdiffuse.experiments.figures.decisions import decisions_figure
 from netdiffuse.experiments.figures.regret import regret_figure
 from netdiffuse.experiments.figures.services import service_figures
+from netdiffuse.experiments.figures.sharing import sharing_figures
 from netdiffuse.experiments.figures.style import save
 from netdiffuse.experiments.figures.trajectory import trajectory_figure
 from netdiffuse.experiments.run import FIGURES, Run
@@ -26,7 +27,8 @@ REGRETS = 5000  # contexts in the histogram
 def plot_run(run: Run) -> list[Path]:
     """Draw a run's figures into its folder `figures/`, and return their paths.
 
-    Learning curve; for edge AIGC services crashes, loads and choices; for one-shot problems decisions against
+    Learning curve; for edge AIGC services crashes, loads and choices; for shared denoising opinions a persona, who
+    shares how much, and energy against QoE; for one-shot problems decisions against
     the reference, the histogram of regret where there is a reference, and the denoising trajectory where the
     policy is a diffusion model.
 
@@ -36,7 +38,7 @@ def plot_run(run: Run) -> list[Path]:
     folder = run.path / FIGURES
     paths = [save(_learning(run), folder / "learning_curve.png")]
     if isinstance(run.task, BatchedTask):
-        figures = service_figures(run, run.task)
+        figures = service_figures(run, run.task) | sharing_figures(run, run.task)
         return [*paths, *(save(figure, folder / f"{name}.png") for name, figure in figures.items())]
     if not isinstance(run.task, OneShotTask):
         return paths

@@ -40,6 +40,7 @@ class BatchedTask(SequentialTask):
         self.name = name
         self.env_id = env_id
         env = self.make(1)
+        self.policy = "EquivariantPolicy" if env.structure == "entities" else "MlpPolicy"
         self.reference_rule = env.reference_rule
         self.rules = list(rules_of(env))
 

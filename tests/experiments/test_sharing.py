@@ -1,0 +1,94 @@
+"""Shared denoising from end to end: train, judge, draw."""
+
+import numpy as np
+import pytest
+
+from netdiffuse.baselines.denoising_rules import DENOISING_RULES
+from netdiffuse.experiments import train
+from netdiffuse.experiments.figures.plot import plot_run
+from netdiffuse.experiments.figures.sharing import all_alike, bins, energy_figure, play_sessions, qoe_figure
+from netdiffuse.experiments.run import Run
+from netdiffuse.experiments.tasks import make_task
+from netdiffuse.experiments.tasks.batched import play
+from netdiffuse.problems.shared_denoising import SharedDenoisingVectorEnv
+
+SMALL = {"users": 4, "groups": 2, "slots": 3}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    settings = {"learning_starts": 64, "critic_warmup": 2, "policy_kwargs": {"width": 8, "blocks": 1}}
+    out = tmp_path_factory.mktemp("runs") / "sharing"
+    return train(
+        "shared-denoising",
+        "gddpg",
+        timesteps=300,
+        settings=settings,
+        out=out,
+        problem_args=SMALL,
+        n_envs=8,
+        contexts=12,
+    )
+
+
+def test_users_are_read_as_entities_with_the_settings_for_many_episodes(run):
+    assert make_task("shared-denoising", SMALL).policy == "EquivariantPolicy"
+    model = Run(run.path).model
+    assert model.batch_size == 256
+    assert model.gamma == 0.9
+    assert model.replay_buffer_kwargs["entities"] == 4
+    evaluation = run.evaluate(12)
+    assert {"return_mean", "greedy_percent", "qoe", "late_percent", "qoe_frugal"} <= set(evaluation)
+
+
+def test_its_figures_are_drawn(run):
+    names = {path.name for path in plot_run(Run(run.path))}
+    assert names == {"learning_curve.png", "qoe.png", "sharing.png", "energy.png"}
+
+
+def greedy(env, _):
+    return DENOISING_RULES["greedy"].choose(env, None)
+
+
+def test_sessions_are_those_that_a_run_is_judged_by():
+    env = SharedDenoisingVectorEnv(30, **SMALL)
+    played = play_sessions(env, greedy, seed=3)
+    returns, measures = play(env, greedy, 3)
+    assert played.qoe == pytest.approx(measures["qoe"])
+    assert played.shared.shape == (3, 30, 4)
+    for number, name in enumerate(env.simulator.names):
+        assert played.qoe_of(number) == pytest.approx(measures[f"qoe_{name}"])
+    server = measures["server_energy_j"]
+    assert played.slot_joules > server
+    assert returns.mean() == pytest.approx(3 * (4 * played.qoe - 0.01 * server))
+    np.testing.assert_array_equal(play_sessions(env, lambda e, _: all_alike(e, 7)).shared, 7)
+
+
+def test_bars_and_points_stand_where_the_numbers_are():
+    env = SharedDenoisingVectorEnv(20, **SMALL)
+    ours, alone = (play_sessions(env, act) for act in (greedy, lambda e, _: all_alike(e, 0)))
+    axes = qoe_figure({"greedy": ours, "alone": alone}, env.simulator.names).axes[0]
+    heights = [bar.get_height() for bar in axes.patches]
+    expected = []
+    for sessions in (ours, alone):
+        for person in range(6):
+            said = [
+                sessions.opinions[index] - 1 for index in np.ndindex(sessions.person.shape)
+                if sessions.person[index] == person
+            ]  # fmt: skip
+            expected.append(np.mean(said))
+    np.testing.assert_allclose(heights, expected)
+    figure = energy_figure("ours", ours, {0: alone}, {0.01: ours})
+    line, front, point = figure.axes[0].lines
+    joules = np.mean(ours.joules.sum(-1))
+    np.testing.assert_allclose(np.ravel(point.get_data()), [joules, ours.opinions.mean() - 1])
+    np.testing.assert_allclose(front.get_xydata()[0], [joules, ours.opinions.mean() - 1])
+    np.testing.assert_allclose(line.get_xydata()[0], [np.mean(alone.joules.sum(-1)), alone.opinions.mean() - 1])
+
+
+def test_bins_hold_every_entry_once():
+    over = np.concatenate([np.random.default_rng(0).uniform(size=100), np.ones(100)])  # half of all are one number
+    found = bins(over)
+    assert len(found) > 1
+    np.testing.assert_array_equal(sum(which.astype(int) for which in found), 1)
+    assert len(bins(np.ones(7))) == 1
