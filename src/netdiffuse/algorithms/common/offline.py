@@ -42,27 +42,30 @@ class OfflineData:
     def __len__(self) -> int:
         return len(self.observations)
 
-    def draw(self, batch_size: int, device: torch.device | str = "cpu") -> ReplayBatch:
-        """Draw transitions uniformly, with replacement; their indices are -1, of no replay buffer."""
+    def draw(self, batch_size: int, device: torch.device | str = "cpu", entities: bool = False) -> ReplayBatch:
+        """Draw transitions uniformly, with replacement; their indices are -1, of no replay buffer.
+
+        Args:
+            batch_size: how many.
+            device: where they go.
+            entities: whether each entity's part of the return is told, for critics that value entities apart.
+        """
         rows = np.random.randint(len(self), size=batch_size)
 
         def tensor(values: NDArray[np.float32]) -> Tensor:
             return torch.as_tensor(np.ascontiguousarray(values[rows], dtype=np.float32), device=device)
 
         observations, rewards = tensor(self.observations), tensor(self.rewards)
-        parts = rewards if rewards.ndim == 2 else None
-        batch = ReplayBatch(
+        return ReplayBatch(
             observations=observations,
             actions=tensor(self.actions),
             next_observations=observations,
-            returns=rewards if parts is None else parts.sum(1),
+            returns=rewards if rewards.ndim == 1 else rewards.sum(1),
             discounts=torch.zeros(batch_size, device=device),
             weights=torch.ones(batch_size, device=device),
             indices=np.full((2, batch_size), -1, np.int64),
+            entity_returns=rewards if entities else None,
         )
-        if parts is not None and "entity_returns" in ReplayBatch._fields:  # of critics that judge each entity
-            batch = ReplayBatch(**(batch._asdict() | {"entity_returns": parts}))
-        return batch
 
 
 def join_batches(first: ReplayBatch, second: ReplayBatch) -> ReplayBatch:

@@ -290,7 +290,8 @@ class GDDPG(BatchedOffPolicyAlgorithm):
             share: of a batch, in (0, 1]; a transition at least.
 
         Raises:
-            InvalidValueError: a share outside its range, or transitions of another shape than the environment's.
+            InvalidValueError: a share outside its range, or transitions of another shape than the environment's, or
+                without each entity's part where critics value entities apart.
         """
         if checks.fraction("share", share) == 0:
             raise InvalidValueError("share must be above 0: leave the offline data out instead")
@@ -298,6 +299,13 @@ class GDDPG(BatchedOffPolicyAlgorithm):
             shape = getattr(data, name).shape[1:]
             if shape != space.shape:
                 raise InvalidValueError(f"offline {name} must have shape (n, *{space.shape}), got (n, *{shape})")
+        assert self.replay_buffer is not None
+        parts = self.replay_buffer.entity_rewards
+        if parts is not None and data.rewards.shape[1:] != parts.shape[2:]:
+            raise InvalidValueError(
+                f"critics that value {parts.shape[2]} entities apart need offline rewards of shape "
+                f"(n, {parts.shape[2]}), got {data.rewards.shape}"
+            )
         self.offline = (data, share)
 
     def _draw(self, batch_size: int) -> ReplayBatch:
@@ -307,7 +315,7 @@ class GDDPG(BatchedOffPolicyAlgorithm):
             return self.replay_buffer.draw(batch_size)
         data, share = self.offline
         logged = max(1, round(share * batch_size))
-        batch = data.draw(logged, self.device)
+        batch = data.draw(logged, self.device, self.replay_buffer.entity_rewards is not None)
         return batch if logged == batch_size else join_batches(self.replay_buffer.draw(batch_size - logged), batch)
 
     def _excluded_save_params(self) -> list[str]:
