@@ -138,7 +138,7 @@ def test_critics_learn_what_users_like(tmp_path):
     before = preferred()
     assert learn_from_ratings(model, tmp_path / "r.sqlite", SETTINGS, 0.9) == 200
     model.learn(16 * 300)
-    assert preferred() > max(before, 0) + 1  # of 16 points in which they differ
+    assert preferred() > max(before, 0) + 1  # of 4 points in which a user's ratings differ
 
 
 def test_what_is_no_file_of_ratings(tmp_path):

@@ -5,7 +5,7 @@ import sys
 
 import tyro
 
-from netdiffuse.cli.arguments import AsJson, Assignments, Count, Folder, Name, Seconds
+from netdiffuse.cli.arguments import AsJson, Assignments, Count, File, Folder, Name, Seconds
 from netdiffuse.common import InvalidValueError, checks
 
 
@@ -24,7 +24,7 @@ def train(
     threads: Count = None,
     device: Name = None,
     contexts: Count = None,
-    ratings: Folder = None,
+    ratings: File = None,
     ratings_share: float = 0.25,
     json_: AsJson = False,
 ) -> int:

@@ -59,9 +59,10 @@ def asks_of(env, users=USERS):
 def test_the_decision_is_the_models(env, model):
     allocation = PolicyAllocator(actor(model), env.settings, embed, "p", RULE)(asks_of(env), STEPS)
     seen = env.observe()
-    action, _ = model.predict(seen, deterministic=True)
+    action, _ = model.predict(np.array([allocation.decisions[0].observation], np.float32), deterministic=True)
     np.testing.assert_allclose(allocation.decisions[0].observation, seen[0], atol=2e-4)  # rounded cosines
-    np.testing.assert_allclose(allocation.decisions[0].action, action[0], atol=1e-3)
+    np.testing.assert_allclose(allocation.decisions[0].action, action[0], atol=1e-6)
+    np.testing.assert_allclose(action, model.predict(seen, deterministic=True)[0], atol=1e-2)
     taken = np.array(allocation.decisions[0].action, np.float32)[None]
     shared, power_w, bandwidth_hz = (part[0] for part in env.decode(taken))
     late = deliver(env.simulator.slot.gain[0], power_w, bandwidth_hz).delay_s > LATE_S

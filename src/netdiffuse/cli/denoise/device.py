@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from netdiffuse.cli.arguments import AsJson, Count, Folder, Name
+from netdiffuse.cli.arguments import AsJson, Count, Folder, Name, Number
 from netdiffuse.cli.denoise.models import DEFAULT, opened
 from netdiffuse.cli.denoise.serve import token_of
 
@@ -30,8 +30,8 @@ def device(
     dtype: str = "float32",
     persona: Name = None,
     battery: float = 1.0,
-    gain_db: float | None = None,
-    frequency_ghz: float | None = None,
+    gain_db: Number = None,
+    frequency_ghz: Number = None,
     rate: bool = False,
     judge: str = "classifier",
     json: AsJson = False,
@@ -81,11 +81,11 @@ def device(
         raise InvalidValueError(f"--out must end in .png, .jpg or .webp, got {out}")
     if rate and (persona is None or server is None):
         raise InvalidValueError("--rate needs a --persona who rates, and the --server that is told")
-    report = report_of(persona, battery, gain_db, frequency_ghz)
     family = opened(model, dtype)
+    report = report_of(persona, battery, gain_db, frequency_ghz)
     from netdiffuse.denoising.device import Chain, EdgeDevice
 
-    token, said = token_of(token), None
+    token = token_of(token)
     if lead:
         from netdiffuse.cli.output import console
         from netdiffuse.denoising.embeddings import default_encoder
@@ -113,13 +113,19 @@ def device(
             report=report,
         )
         outcome = made.make(prompt)
-        if rate and outcome.source == "shared":
-            assert persona is not None  # refused above
-            said = judged(outcome, prompt, persona, report, judge)
-            made.rate(outcome.request_id, said)
         made.close()
     with atomic_path(out) as temporary:
         outcome.picture.save(temporary, format={".png": "PNG", ".webp": "WEBP"}.get(out.suffix.lower(), "JPEG"))
+    said = None
+    if rate and outcome.source == "shared":  # after the picture is safe: a rating may be refused
+        assert persona is not None  # refused above
+        assert server is not None
+        from netdiffuse.denoising.calls import Caller
+
+        said = judged(outcome, prompt, persona, report, judge)
+        caller = Caller(server, token)
+        caller.rate(outcome.request_id, said)
+        caller.close()
     if json:
         names = (
             "source",
@@ -157,14 +163,20 @@ def device(
             )
     else:
         print(f"alone, {outcome.own_steps} steps in {outcome.own_s:.1f} s: {outcome.reason}")
+        if rate:
+            print("not rated: no server has had a part in it")
         print(f"picture  {out}")
     if outcome.refused:  # not a server that is lost, but one that was not meant: a script must see it
         raise InvalidValueError("the server refuses this token: give its --token, or set NETDIFFUSE_TOKEN")
     return 0
 
 
-def report_of(persona: str | None, battery: float, gain_db: float | None, frequency_ghz: float | None) -> "Report":
-    """What the device says of itself and of its user, refusing what no device is."""
+def report_of(
+    persona: str | None, battery: float, gain_db: float | None, frequency_ghz: float | None
+) -> "Report | None":
+    """What the device says of itself and of its user, refusing what no device is; None where there is nothing."""
+    if persona is None and battery == 1 and gain_db is None and frequency_ghz is None:
+        return None
     from pydantic import ValidationError
 
     from netdiffuse.common import InvalidValueError
@@ -180,12 +192,13 @@ def report_of(persona: str | None, battery: float, gain_db: float | None, freque
         raise InvalidValueError(f"--{option}: {wrong['msg']}, got {wrong['input']!r}") from error
 
 
-def judged(outcome: "Outcome", prompt: str, persona: str, report: "Report", judge: str) -> "Opinion":
+def judged(outcome: "Outcome", prompt: str, persona: str, report: "Report | None", judge: str) -> "Opinion":
     """What a persona thinks of what the device measured."""
+    from netdiffuse.denoising.edge.messages import Report
     from netdiffuse.denoising.study import make_judge
     from netdiffuse.problems.shared_denoising.experience import effort, opinion
     from netdiffuse.users import preset
 
-    took = effort(outcome.grant, outcome.shared_steps, outcome.shared_steps + outcome.own_steps, report)
+    took = effort(outcome.grant, outcome.shared_steps, outcome.shared_steps + outcome.own_steps, report or Report())
     (quality,) = [0.0] if took.lost else make_judge(judge)([outcome.picture], [prompt])
     return opinion(preset(persona), prompt, quality, took.delay_s, took.energy_share, outcome.request_id)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from netdiffuse.cli.arguments import Name, Seconds
+from netdiffuse.cli.arguments import Name, Number, Seconds
 from netdiffuse.cli.denoise.serve import token_of
 
 if TYPE_CHECKING:
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 def rate(
     id: tyro.conf.Positional[str],
-    rating: Seconds = None,
+    rating: Number = None,
     server: str = "http://127.0.0.1:8000",
     reason: Name = None,
     persona: Name = None,
-    quality: float | None = None,
+    quality: Number = None,
     delay: Seconds = None,
-    energy_share: float | None = None,
+    energy_share: Number = None,
     token: Name = None,
 ) -> int:
     """Tell an edge server what a user thinks of a picture: a rating of your own, or what a persona would say.
@@ -73,4 +73,5 @@ def _own(
         return Opinion(rating=rating, reason=reason, quality=quality, delay_s=delay_s, energy_share=energy_share)
     except ValidationError as error:
         wrong = error.errors()[0]
-        raise InvalidValueError(f"--{wrong['loc'][0]}: {wrong['msg']}, got {wrong['input']!r}") from error
+        option = {"delay_s": "delay", "energy_share": "energy-share"}.get(str(wrong["loc"][0]), wrong["loc"][0])
+        raise InvalidValueError(f"--{option}: {wrong['msg']}, got {wrong['input']!r}") from error

@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
-from netdiffuse.cli.arguments import Count, Folder, Name
+from netdiffuse.cli.arguments import Count, File, Folder, Name
 from netdiffuse.cli.denoise.models import DEFAULT, opened, source_of
 
 
@@ -34,7 +34,7 @@ def serve(
     allocator: Folder = None,
     explore: bool = False,
     enough: Count = None,
-    ratings: Folder = None,
+    ratings: File = None,
 ) -> int:
     """Run an edge server: it does the shared steps of devices' requests once, and hands out the chains. Ctrl-C ends it.
 
