@@ -78,6 +78,7 @@ def _elsewhere(
     policy.set_training_mode(False)
     seen = torch.as_tensor(observation[None], device=policy.device)
     size = len(observation) * policy.action_parts
-    start = (torch.randn if explore and policy.actor.noisy else torch.zeros)(1, size, device=policy.device)
+    noisy = explore and policy.actor.noisy
+    start = torch.randn(1, size, device=policy.device) if noisy else torch.zeros(1, size, device=policy.device)
     action = policy.acting(policy.context(seen), start, deterministic=not explore)
     return action[0].clamp(-1, 1).cpu().numpy()

@@ -46,7 +46,8 @@ def read_ratings(path: str | Path, settings: SharedDenoisingSettings) -> Offline
     """
     path = Path(path)
     sessions: dict[str, list[tuple[Any, ...]]] = {}
-    rated, sizes = 0, set()
+    rated = 0
+    sizes: set[int] = set()
     for row in _rows(path):
         rated += 1
         if row[0] is not None:

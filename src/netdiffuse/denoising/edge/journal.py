@@ -156,7 +156,8 @@ class Journal(Database):
         if row is None:
             return None
         decision = None if row[6] is None else Decision.model_validate_json(row[6])
-        return Entry(Ask.model_validate_json(row[0]), *row[1:6], decision)
+        status, shared_steps, error, accepted, ready = row[1:6]
+        return Entry(Ask.model_validate_json(row[0]), status, shared_steps, error, accepted, ready, decision)
 
     def collect(self, request_id: str) -> bytes | None:
         """The state of a request that is ready; it may be collected again, for an answer can be lost."""

@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from netdiffuse.denoising.edge.database import Database
 from netdiffuse.denoising.edge.journal import ConflictError
@@ -71,7 +72,12 @@ class RatingStore(Database):
             ConflictError: the request has been rated.
         """
         said, decision = rating.opinion, rating.decision
-        row = {"request": rating.request, "time": time.time(), **said.model_dump(), "persona": rating.persona}
+        row: dict[str, Any] = {
+            "request": rating.request,
+            "time": time.time(),
+            **said.model_dump(),
+            "persona": rating.persona,
+        }
         if decision is not None:
             row |= {
                 "policy": decision.grant.policy,

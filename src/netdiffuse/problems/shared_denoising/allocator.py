@@ -105,7 +105,7 @@ class PolicyAllocator:
     def _observe(self, reports: list[Report], similarity: Array, group: Array, gain: Array) -> NDArray[np.float32]:
         """What the policy sees, shape (users, features)."""
         frequency_ghz = [USUAL_GHZ if r.frequency_ghz is None else r.frequency_ghz for r in reports]
-        found = rows(
+        found: NDArray[np.float32] = rows(
             similarity=similarity[None],
             group=group[None],
             gain=gain[None],
@@ -114,8 +114,8 @@ class PolicyAllocator:
             session_left=SESSION_LEFT,
             personas=np.array([[_wants(report) for report in reports]]) if self.settings.show_personas else None,
             settings=self.settings,
-        )
-        return found[0]
+        )[0]
+        return found
 
     def _decode(self, action: NDArray[np.float32], users: int) -> tuple[Array, Array, Array]:
         """k, powers and bandwidths, shape (1, users) each."""
@@ -127,8 +127,9 @@ class PolicyAllocator:
     ) -> Array:
         """What the server spends for each user by the environment's model, shape (users,)."""
         work = share_steps(shared[None], group[None], number)
-        sending = np.where(shared > 0, deliver(gain, power_w, bandwidth_hz).energy_j, 0.0)
-        return server_joules(work.steps)[0] + sending
+        sending: Array = np.where(shared > 0, deliver(gain, power_w, bandwidth_hz).energy_j, 0.0)
+        found: Array = server_joules(work.steps)[0] + sending
+        return found
 
 
 def _wants(report: Report) -> tuple[float, ...]:

@@ -54,11 +54,11 @@ def effort(grant: Grant | None, shared_steps: int, steps: int, report: Report) -
     gain = USUAL_GAIN if report.gain_db is None else 10 ** (report.gain_db / 10)
     frequency_hz = 1e9 * (USUAL_GHZ if report.frequency_ghz is None else report.frequency_ghz)
     shared = STEPS * shared_steps / steps
-    delay_s = shared * SERVER_CYCLES / SERVER_HZ + (STEPS - shared) * float(device_step_s(np.float64(frequency_hz)))
+    delay_s = shared * SERVER_CYCLES / SERVER_HZ + (STEPS - shared) * float(device_step_s(np.array(frequency_hz)))
     if grant is not None and shared_steps > 0:
         sent = deliver(np.array([gain]), np.array([grant.power_w]), np.array([grant.bandwidth_hz]))
         delay_s += min(float(sent.delay_s[0]), LATE_S)
-    needed_j = (STEPS - shared) * float(device_step_j(np.float64(frequency_hz)))
+    needed_j = (STEPS - shared) * float(device_step_j(np.array(frequency_hz)))
     left_j = BATTERY_J * report.battery
     lost = needed_j > left_j
     return Effort(delay_s, 1.0 if lost else (needed_j / left_j if left_j > 0 else 0.0), lost)
