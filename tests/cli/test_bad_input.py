@@ -80,6 +80,7 @@ CASES = {
     "resume nothing": (["train", "--resume", "nowhere"], "there is no run nowhere"),
     "resume with a problem": (["train", "power-allocation", "--resume", "run"], "leave out PROBLEM"),
     "resume with a seed": (["train", "--resume", "run", "--seed", "0"], "leave out --seed"),
+    "ratings without a run": (["train", "shared-denoising", "--ratings", "r.sqlite"], "give it with --resume RUN"),
     "resume what is finished": (["train", "--resume", "run"], "is finished"),
     "resume a cut checkpoint": (["train", "--resume", "cut", "--timesteps", "999"], "model.zip is damaged"),
     "evaluate nothing": (["evaluate", "nowhere"], "there is no run nowhere"),

@@ -152,6 +152,16 @@ def test_a_device_whose_server_is_gone(model, tmp_path, capsys):
         (["serve", "--token", ""], "visible ASCII"),
         (["serve", "--journal-mb", "0"], "journal_mb must be"),
         (["serve", "--port", "70000"], "port must be"),
+        (["serve", "--explore"], "give its run with --allocator RUN"),
+        (["serve", "--enough", "0"], "enough must be"),
+        (["serve", "--ratings", "runs/edge/journal.sqlite"], "give each a file of its own"),
+        (["device", "--prompt", "a", "--rate"], "--rate needs a --persona who rates"),
+        (["rate", "a"], "give either a --rating of 1 to 5, or a --persona"),
+        (["rate", "a", "--rating", "6"], "--rating must be in 1 to 5, got 6"),
+        (["rate", "a", "--rating", "3", "--quality", "2"], "--quality: "),
+        (["rate", "a", "--persona", "frugal", "--quality", "1"], "rates by --quality, --delay and --energy-share"),
+        (["rate", "a", "--persona", "frgal", "--quality", "1", "--delay", "1", "--energy-share", "0"], "mean 'frugal'"),
+        (["rate", "a", "--rating", "3", "--server", "http://127.0.0.1:9"], "no answer from the server"),
     ],
 )
 def test_bad_words(capsys, words, said, monkeypatch):

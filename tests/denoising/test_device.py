@@ -270,13 +270,13 @@ def test_progress_is_told_of_the_servers_steps_too(model, tmp_path):
         def __init__(self, engine):
             self.engine, self.card = engine, engine.card
 
-        def run(self, asks, deliver, progress):
+        def run(self, asks, deliver, progress, decided=None):
             def told(done, total):
                 progress(done, total)
                 if done == 2:
                     gate.wait(60)
 
-            self.engine.run(asks, deliver, told)
+            self.engine.run(asks, deliver, told, decided)
 
     def progress(*step):
         seen.append(step)

@@ -265,10 +265,10 @@ class Broken:
     def __init__(self, engine):
         self.engine, self.card = engine, engine.card
 
-    def run(self, asks, deliver, progress):
+    def run(self, asks, deliver, progress, decided=None):
         if any("tree" in one.prompt for one in asks):
             raise RuntimeError("out of memory")
-        self.engine.run(asks, deliver, progress)
+        self.engine.run(asks, deliver, progress, decided)
 
 
 def test_one_request_that_fails_fails_alone(engine, tmp_path):
@@ -287,10 +287,10 @@ def test_one_request_that_fails_fails_alone(engine, tmp_path):
 class Apart(Broken):
     """Fails whenever it is given more than one request."""
 
-    def run(self, asks, deliver, progress):
+    def run(self, asks, deliver, progress, decided=None):
         if len(asks) > 1:
             raise RuntimeError("too many")
-        self.engine.run(asks, deliver, progress)
+        self.engine.run(asks, deliver, progress, decided)
 
 
 def test_a_window_that_is_tried_again_is_one_window(engine, tmp_path):
@@ -319,10 +319,10 @@ class Deadly:
     def __init__(self, engine):
         self.engine, self.card = engine, engine.card
 
-    def run(self, asks, deliver, progress):
+    def run(self, asks, deliver, progress, decided=None):
         if any("tree" in one.prompt for one in asks):
             os._exit(9)
-        self.engine.run(asks, deliver, progress)
+        self.engine.run(asks, deliver, progress, decided)
 
 with TestClient(make_server(Deadly(tiny_engine()), Journal(sys.argv[1]), ServerSettings(window_s=0.0))):
     pass
@@ -361,14 +361,14 @@ def test_progress_of_shared_steps_is_told_to_devices(engine, tmp_path):
     gate, at_gate = threading.Event(), threading.Event()
 
     class Halting(Broken):
-        def run(self, asks, deliver, progress):
+        def run(self, asks, deliver, progress, decided=None):
             def told(done, total):
                 progress(done, total)
                 if done == 2:
                     at_gate.set()
                     gate.wait(60)
 
-            self.engine.run(asks, deliver, told)
+            self.engine.run(asks, deliver, told, decided)
 
     journal = Journal(tmp_path / "j.sqlite")
     journal.accept(Ask(**ask(engine, 1, most_local_steps=2)))
@@ -485,7 +485,7 @@ def test_journals_of_other_versions(tmp_path):
     journal.accept(Ask(id="a", prompt="x", revision="r"))
     journal.close()
     with contextlib.closing(sqlite3.connect(path)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+        assert db.execute("PRAGMA user_version").fetchone() == (2,)
         db.execute("ALTER TABLE requests DROP COLUMN attempts")  # as before versions were written down
         db.execute("PRAGMA user_version = 0")
     journal = Journal(path)
@@ -497,7 +497,7 @@ def test_journals_of_other_versions(tmp_path):
     journal.close()
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA user_version = 7")
-    with pytest.raises(RunError, match="version 7, this netdiffuse reads version 1"):
+    with pytest.raises(RunError, match="version 7, this netdiffuse reads version 2"):
         Journal(path)
 
 

@@ -5,7 +5,7 @@ import sys
 
 import tyro
 
-from netdiffuse.cli.arguments import AsJson, Assignments, Count, Folder, Name, Seconds
+from netdiffuse.cli.arguments import AsJson, Assignments, Count, File, Folder, Name, Seconds
 from netdiffuse.common import InvalidValueError, checks
 
 
@@ -24,6 +24,8 @@ def train(
     threads: Count = None,
     device: Name = None,
     contexts: Count = None,
+    ratings: File = None,
+    ratings_share: float = 0.25,
     json_: AsJson = False,
 ) -> int:
     """Train a policy, and leave the run in a folder. Ctrl-C stops cleanly with everything saved.
@@ -43,6 +45,8 @@ def train(
         threads: threads of torch; 1 unless told, for more seldom pay with networks this small.
         device: cpu, cuda, ...; auto unless told.
         contexts: contexts (or episodes) of the final evaluation.
+        ratings: with --resume, a file of ratings that `denoise serve --ratings` has written: gddpg learns from it too.
+        ratings_share: share of every gradient batch that is taken from it, in (0, 1].
         json_: print summary.json on standard output instead of the tables.
     """
     # Refuse before the heavy imports what needs none.
@@ -62,6 +66,8 @@ def train(
         refused = [name for name, value in given.items() if value is not None]
         if refused:
             raise InvalidValueError(f"--resume takes all but the budget from the run: leave out {refused[0]}")
+    elif ratings is not None:
+        raise InvalidValueError("--ratings judge the decisions of a run: give it with --resume RUN")
     elif problem is None:
         raise InvalidValueError("name a PROBLEM (netdiffuse problems lists them), or give --resume RUN")
     if seed is not None:
@@ -82,7 +88,15 @@ def train(
 
     with alone_on_stdout(json_), ProgressLine() as line:
         if resume is not None:
-            run = experiments.resume(resume, seconds=seconds, timesteps=timesteps, contexts=contexts, report=line)
+            run = experiments.resume(
+                resume,
+                seconds=seconds,
+                timesteps=timesteps,
+                contexts=contexts,
+                ratings=ratings,
+                ratings_share=ratings_share,
+                report=line,
+            )
         else:
             assert problem is not None  # refused above
             run = experiments.train(

@@ -1,38 +1,26 @@
 """A user's device: has the edge server do the shared steps, does its own, and makes the picture whatever happens."""
 
-import json
-import random
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import httpx
 from PIL.Image import Image
 from torch import Tensor
 
 from netdiffuse.common import NetdiffuseError, checks
-from netdiffuse.common.http import retry_after_s
+from netdiffuse.denoising.calls import LEAST_WAIT_S, Call, Caller, EdgeServerError, RefusedTokenError
 from netdiffuse.denoising.edge.access import check_token
-from netdiffuse.denoising.edge.messages import Answer, Ask, ModelCard, noise_seed
+from netdiffuse.denoising.edge.messages import Answer, Ask, Grant, ModelCard, Opinion, Report, noise_seed
 from netdiffuse.denoising.families import Family
 from netdiffuse.denoising.state import MOST_BYTES, ChainState, ChainStateError
 
 UNUSABLE = (NetdiffuseError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
-ENCODED = ("content-encoding", "content-length", "transfer-encoding")  # no longer true of a body that was read
-LEAST_WAIT_S = 0.05  # between two tries, whatever the server allows
 Progress = Callable[[str, int, int], None]
 """Told whose steps are being done, and how many of how many are: "shared", the server's, of all who ask at the same
 time; then "own", this device's."""
-
-
-class EdgeServerError(NetdiffuseError):
-    """The edge server could not help: why a device went on alone."""
-
-
-class RefusedTokenError(EdgeServerError):
-    """The edge server wants another token."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +39,8 @@ class Outcome:
         bytes_received: size of the chain state.
         waited_s: seconds until the state was there, or was given up.
         own_s: seconds of the device's own steps and of decoding.
+        request_id: of the request, by which the server knows it.
+        grant: what a policy gave, where one decides and the server has helped.
     """
 
     picture: Image
@@ -64,6 +54,8 @@ class Outcome:
     bytes_received: int
     waited_s: float
     own_s: float
+    request_id: str = ""
+    grant: Grant | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +80,7 @@ class EdgeDevice:
         most_local_steps: how many steps the device can do; all unless told.
         codec: "fp16", "uint8" or "int4", to receive fewer bits; exact unless told.
         alone: the chain that it makes without the server, where not even the server's settings are known.
+        report: what it says of itself and of its user, for a server whose policy decides by it.
         transport: of the connection, for tests.
 
     Raises:
@@ -106,6 +99,7 @@ class EdgeDevice:
         most_local_steps: int | None = None,
         codec: Literal["fp16", "uint8", "int4"] | None = None,
         alone: Chain | None = None,
+        report: Report | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.model = model
@@ -115,10 +109,9 @@ class EdgeDevice:
         if most_local_steps is not None:
             checks.integer("most_local_steps", most_local_steps)
         self.most_local_steps, self.codec = most_local_steps, codec
-        self.alone = alone or Chain()
+        self.alone, self.report = alone or Chain(), report
         check_token(token)
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        self._client = None if url is None else httpx.Client(base_url=url, headers=headers, transport=transport)
+        self._server = None if url is None else Caller(url, token, tries, backoff_s, transport)
         self._card: ModelCard | None = None
 
     def make(self, prompt: str, *, request_id: str | None = None, progress: Progress | None = None) -> Outcome:
@@ -130,11 +123,11 @@ class EdgeDevice:
             progress: told how far it is.
         """
         request_id = request_id or uuid.uuid4().hex
-        call = _Call(self.patience_s)
+        call = Call(self.patience_s)
         began = time.perf_counter()
-        received, reason, refused, size = None, None, False, 0
+        received, reason, refused, size, grant = None, None, False, 0, None
         try:
-            received, size = self._from_server(call, prompt, request_id, progress)
+            received, size, grant = self._from_server(call, prompt, request_id, progress)
         except EdgeServerError as error:
             reason, refused = str(error), isinstance(error, RefusedTokenError)
         waited = time.perf_counter() - began
@@ -143,7 +136,7 @@ class EdgeDevice:
             try:
                 end = self._finish(received, prompt, progress)
             except UNUSABLE as error:  # consistent, and yet this model cannot go on with it
-                reason, received = f"the server's chain cannot be run: {error!r}", None
+                reason, received, grant = f"the server's chain cannot be run: {error!r}", None, None
         end = end or self._finish(self._begin(request_id), prompt, progress)
         (picture,) = self.model.decode(end)
         k = 0 if received is None else received.step
@@ -159,7 +152,20 @@ class EdgeDevice:
             size,
             waited,
             time.perf_counter() - began - waited,
+            request_id,
+            grant,
         )
+
+    def rate(self, request_id: str, opinion: Opinion) -> None:
+        """Tell the server what the user thinks of a request's picture.
+
+        Raises:
+            EdgeServerError: there is no server, it keeps no ratings, does not know the request, has a rating of it
+                already, or does not answer.
+        """
+        if self._server is None:
+            raise EdgeServerError("there is no server to rate")
+        self._server.rate(request_id, opinion, self.patience_s)
 
     def _finish(self, state: ChainState, prompt: str, progress: Progress | None) -> ChainState:
         """The device's own steps."""
@@ -186,9 +192,9 @@ class EdgeDevice:
         return self.model.begin([seed], own.steps, scheduler=own.scheduler, guidance_scale=own.guidance_scale)
 
     def _from_server(
-        self, call: "_Call", prompt: str, request_id: str, progress: Progress | None
-    ) -> tuple[ChainState, int]:
-        if self._client is None:
+        self, call: Call, prompt: str, request_id: str, progress: Progress | None
+    ) -> tuple[ChainState, int, Grant | None]:
+        if self._server is None:
             raise EdgeServerError("there is no server")
         card = self._card or self._model_card(call)
         if (card.family, card.revision) != (self.model.name, self.model.revision):
@@ -203,110 +209,49 @@ class EdgeDevice:
                 revision=card.revision,
                 most_local_steps=self.most_local_steps,
                 codec=self.codec,
+                report=self.report,
             )
         except ValueError as error:  # a prompt that is too long, for one
             raise EdgeServerError(f"no server takes this request: {error}") from error
         for failures in range(self.tries):
-            self._send(call, "POST", "/v1/requests", json=ask.model_dump())
+            self._server.send(call, "POST", "/v1/requests", json=ask.model_dump(exclude_none=True))
             try:
                 return self._collect(call, request_id, progress)
             except ChainStateError as error:  # damaged on its way: the server still has it
                 call.pause(self.backoff_s, failures, str(error))
         raise EdgeServerError(f"{self.tries} chain states in a row were damaged")
 
-    def _model_card(self, call: "_Call") -> ModelCard:
-        response = self._send(call, "GET", "/v1/model")
+    def _model_card(self, call: Call) -> ModelCard:
+        assert self._server is not None
+        response = self._server.send(call, "GET", "/v1/model")
         try:
             return ModelCard.model_validate_json(response.content)
         except ValueError as error:
             raise EdgeServerError(f"this is no edge server: {error}") from error
 
-    def _collect(self, call: "_Call", request_id: str, progress: Progress | None) -> tuple[ChainState, int]:
+    def _collect(self, call: Call, request_id: str, progress: Progress | None) -> tuple[ChainState, int, Grant | None]:
         """Wait for the state. Raises ChainStateError where it is damaged, EdgeServerError where there will be none."""
+        assert self._server is not None
         patient = 20.0 if progress is None else 1.0  # who shows progress asks for it every second
         while True:
             wait = min(patient, call.left)
-            response = self._send(call, "GET", f"/v1/requests/{request_id}/state", params={"wait": f"{wait:.2f}"})
+            response = self._server.send(
+                call, "GET", f"/v1/requests/{request_id}/state", params={"wait": f"{wait:.2f}"}
+            )
             if response.status_code == 200:
                 state = ChainState.from_bytes(response.content, MOST_BYTES)
                 self.model.check(state)
                 if state.batch != 1:
                     raise ChainStateError(f"one chain was asked for, {state.batch} have come")
-                return state, len(response.content)
+                return state, len(response.content), _grant(response)
             if progress is not None and (done := _done(response)) is not None:
                 progress("shared", *done)
             call.pause(LEAST_WAIT_S, 0, "the state is not ready")
 
-    def _send(self, call: "_Call", method: str, path: str, **arguments: Any) -> httpx.Response:
-        """Send, and try again where that may help: no answer, too much to do, a server that starts anew.
-
-        Raises:
-            EdgeServerError: the server refuses, or patience is at an end.
-        """
-        assert self._client is not None
-        failures = 0
-        while True:
-            call.made += 1
-            try:
-                response = self._receive(call, method, path, arguments)
-            except httpx.HTTPError as error:
-                reason, wait = f"no answer from the server: {error!r}", None
-            else:
-                if response.status_code < 300:
-                    return response
-                reason = f"the server says {response.status_code}: {_detail(response)}"
-                if response.status_code == 401:
-                    raise RefusedTokenError(reason)
-                if response.status_code not in (429, 500, 502, 503, 504):
-                    raise EdgeServerError(reason)
-                wait = retry_after_s(response.headers.get("Retry-After"))
-            failures += 1
-            if failures >= self.tries and wait is None:
-                raise EdgeServerError(f"{reason}, {failures} times")
-            call.pause(
-                self.backoff_s if wait is None else max(wait, LEAST_WAIT_S),
-                0 if wait is not None else failures - 1,
-                reason,
-            )
-
-    def _receive(self, call: "_Call", method: str, path: str, arguments: dict[str, Any]) -> httpx.Response:
-        """One answer, read piece by piece: neither one that trickles nor one without end outlasts patience."""
-        assert self._client is not None
-        body = bytearray()
-        with self._client.stream(method, path, timeout=min(call.left, 30.0) + 1.0, **arguments) as response:
-            for piece in response.iter_bytes():
-                body += piece
-                if len(body) > MOST_BYTES:
-                    raise EdgeServerError(f"the server's answer has more than {MOST_BYTES} bytes")
-                if call.left == 0:
-                    raise EdgeServerError("the server's answer takes too long; patience is at an end")
-        plain = [(name, value) for name, value in response.headers.items() if name.lower() not in ENCODED]
-        return httpx.Response(response.status_code, headers=plain, content=bytes(body))
-
     def close(self) -> None:
         """Close the connection."""
-        if self._client is not None:
-            self._client.close()
-
-
-class _Call:
-    """One picture's patience."""
-
-    def __init__(self, patience_s: float) -> None:
-        self.end = time.monotonic() + patience_s
-        self.made = 0
-
-    @property
-    def left(self) -> float:
-        """Seconds of patience that are left."""
-        return max(self.end - time.monotonic(), 0.0)
-
-    def pause(self, seconds: float, failures: int, reason: str) -> None:
-        """Wait before the next try, longer after each failure, and not in step with other devices."""
-        wait = seconds * 2**failures * random.uniform(0.8, 1.2)
-        if wait >= self.left:
-            raise EdgeServerError(f"{reason}; patience is at an end")
-        time.sleep(wait)
+        if self._server is not None:
+            self._server.close()
 
 
 def _done(response: httpx.Response) -> tuple[int, int] | None:
@@ -318,8 +263,9 @@ def _done(response: httpx.Response) -> tuple[int, int] | None:
     return None if answer.done is None or answer.of is None else (answer.done, answer.of)
 
 
-def _detail(response: httpx.Response) -> str:
+def _grant(response: httpx.Response) -> Grant | None:
+    """What a policy gave, where the server says so."""
     try:
-        return str(response.json()["detail"])[:200]
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError):
-        return response.reason_phrase
+        return Grant.model_validate_json(response.headers.get("X-Grant", ""))
+    except ValueError:  # no policy decides there, or a server of another version
+        return None

@@ -6,7 +6,7 @@ child is handed the chain and goes on alone. So three steps shared among eight u
 are a segment of eight with a child of three (the idea of sharing: Du et al., IEEE Network 2023, arXiv 2304.03446).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -173,10 +173,26 @@ def make_plan(
     rule = rule or SharingRule()
     if n == 1:
         return Plan(1, steps, ())
-    distances = np.maximum(1 - alike, 0)
-    root = to_tree(linkage(distances[np.triu_indices(n, 1)], method="average"))
     build = _tree if shape == "tree" else _flat
-    return Plan(n, steps, build(root, alike, steps, rule, leader))
+    return Plan(n, steps, build(_dendrogram(alike), alike, steps, rule, leader))
+
+
+def groups(alike: Array, steps: int, rule: SharingRule | None = None) -> tuple[tuple[int, ...], ...]:
+    """Users in groups of like prompts, those of a "flat" plan; who is like nobody is a group.
+
+    Args:
+        alike: cosines of the prompts, shape (n, n), as `cosines` gives them.
+        steps: T.
+        rule: how much may be shared.
+    """
+    if len(alike) == 1:
+        return ((0,),)
+    return _clusters(_dendrogram(alike), steps, rule or SharingRule())
+
+
+def _dendrogram(alike: Array) -> ClusterNode:
+    distances = np.maximum(1 - alike, 0)
+    return to_tree(linkage(distances[np.triu_indices(len(alike), 1)], method="average"))
 
 
 def fixed_plan(users: int, steps: int, shared: int, leader: int | None = None) -> Plan:
@@ -234,11 +250,26 @@ def _tree(
 
 def _flat(node: ClusterNode, alike: Array, steps: int, rule: SharingRule, leader: Leader | int) -> tuple[Segment, ...]:
     """Groups in which the rule allows a step to the mean cosine, each a chain that members leave one after another."""
+    return tuple(
+        segment
+        for members in _clusters(node, steps, rule)
+        if len(members) > 1
+        for segment in _staircase(members, alike, steps, rule, leader)
+    )
+
+
+def _clusters(node: ClusterNode, steps: int, rule: SharingRule) -> tuple[tuple[int, ...], ...]:
+    """The dendrogram cut where the rule allows no step to the mean cosine."""
     if node.is_leaf():
-        return ()
+        return ((int(node.id),),)
     if rule.steps(1 - node.dist, steps) == 0:
-        return _flat(node.get_left(), alike, steps, rule, leader) + _flat(node.get_right(), alike, steps, rule, leader)
-    members = tuple(sorted(node.pre_order()))
+        return _clusters(node.get_left(), steps, rule) + _clusters(node.get_right(), steps, rule)
+    return (tuple(sorted(node.pre_order())),)
+
+
+def _staircase(
+    members: tuple[int, ...], alike: Array, steps: int, rule: SharingRule, leader: Leader | int
+) -> tuple[Segment, ...]:
     leaders = _leaders(members, alike, leader)
     # Cosine with the mean of unit vectors; with a single leader, with that one.
     to_leader = alike[:, leaders].sum(1) / np.sqrt(alike[np.ix_(leaders, leaders)].sum())
@@ -246,8 +277,18 @@ def _flat(node: ClusterNode, alike: Array, steps: int, rule: SharingRule, leader
     foremost = max(members, key=lambda member: k[member])
     k[foremost] = max(k[member] for member in members if member != foremost)  # nobody shares alone
     leaders = tuple(one for one in leaders if k[one] > 0) or (foremost,)  # who leaves at once leads nobody
+    return leaving(k, leaders)
+
+
+def leaving(k: Mapping[int, int], leaders: tuple[int, ...]) -> tuple[Segment, ...]:
+    """One chain that users leave one after another; no segment where nobody shares anything.
+
+    Args:
+        k: the steps after which each user leaves; 0 for who is not in it.
+        leaders: whose prompts are followed throughout; users who share.
+    """
     chain: tuple[Segment, ...] = ()
     for stop in sorted(set(k.values()) - {0}, reverse=True):
         start = max((other for other in k.values() if other < stop), default=0)
-        chain = (Segment(tuple(m for m in members if k[m] >= stop), leaders, start, stop, chain),)
+        chain = (Segment(tuple(m for m in k if k[m] >= stop), leaders, start, stop, chain),)
     return chain

@@ -30,6 +30,7 @@ from netdiffuse.experiments.interrupts import stop_on_interrupt
 from netdiffuse.experiments.monitor import Monitor, Report, TrainingStopped
 from netdiffuse.experiments.options import check_options
 from netdiffuse.experiments.policies import undisturbed
+from netdiffuse.experiments.ratings import SHARE, learn_from_ratings, session_settings
 from netdiffuse.experiments.run import CONFIG, SUMMARY, Run, refuse_occupied
 from netdiffuse.experiments.tasks import AnyTask, Score, make_task
 from netdiffuse.problems.base import Problem
@@ -125,6 +126,8 @@ def resume(
     problem: Problem | None = None,
     checkpoint_seconds: float = 10.0,
     contexts: int | None = None,
+    ratings: str | Path | None = None,
+    ratings_share: float = SHARE,
     stop: threading.Event | None = None,
     report: Callable[[Report], None] | None = None,
 ) -> Run:
@@ -137,13 +140,17 @@ def resume(
         problem: the problem, for a run on an object of one's own whose class is not importable here.
         checkpoint_seconds: as in `train`.
         contexts: as in `train`; by default as many as the run was asked for.
+        ratings: file of ratings that an edge server has kept, of a run on shared denoising by G-DDPG: each gradient
+            batch takes a share from it. It is not kept in the run: give it again to go on with it.
+        ratings_share: that share, in (0, 1].
         stop: as in `train`.
         report: as in `train`.
 
     Raises:
         RunError: the folder is missing, is no run, is being trained, or its checkpoint is damaged.
         InvalidValueError: a budget that the run has already used, or contexts below 1.
-        UnsupportedError: the run's device cannot be used here.
+        UnsupportedError: the run's device cannot be used here, or it cannot learn from ratings.
+        DataFileError: ratings that cannot be learned from.
     """
     run = Run(run_dir, problem)
     config = run.config if contexts is None else dataclasses.replace(run.config, contexts=contexts)
@@ -152,6 +159,8 @@ def resume(
     with run.locked(), _torch_threads(config.threads):
         task = run.task
         model, state = _load(run, task)
+        if ratings is not None:
+            learn_from_ratings(model, ratings, session_settings(run), ratings_share)
         if new_budget is not None:
             done = state["progress"]["elapsed"] if state else 0.0
             if new_budget.fraction(done, model.num_timesteps) >= 1:

@@ -201,9 +201,13 @@ class NStepReplayBuffer(ReplayBuffer):
             self.timeouts[newest] = np.where(self.dones[newest] > 0, self.timeouts[newest], 1)
 
     def update_priorities(self, indices: NDArray[np.int64], errors: Tensor) -> None:
-        """Set the priorities of drawn transitions to their absolute errors, shape (n,)."""
+        """Set the priorities of drawn transitions to their absolute errors, shape (n,).
+
+        Indices below 0 are of transitions from elsewhere, and left out.
+        """
         if self.priorities is not None:
-            self.priorities[indices[0], indices[1]] = errors.abs().cpu().numpy() + 1e-3
+            own = indices[0] >= 0
+            self.priorities[indices[0][own], indices[1][own]] = errors.abs().cpu().numpy()[own] + 1e-3
 
     def state_dict(self) -> dict[str, Any]:
         """The filled part of the buffer, for a checkpoint."""

@@ -3,11 +3,18 @@
 from collections.abc import Callable
 
 from netdiffuse.cli.denoise.device import device
+from netdiffuse.cli.denoise.rate import rate
 from netdiffuse.cli.denoise.serve import serve
 from netdiffuse.cli.denoise.split import split
 from netdiffuse.cli.denoise.study import study
 
-COMMANDS: dict[str, Callable[..., int]] = {"split": split, "study": study, "serve": serve, "device": device}
+COMMANDS: dict[str, Callable[..., int]] = {
+    "split": split,
+    "study": study,
+    "serve": serve,
+    "device": device,
+    "rate": rate,
+}
 
 
 def denoise() -> int:

@@ -1,11 +1,15 @@
 """`netdiffuse denoise device`."""
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from netdiffuse.cli.arguments import AsJson, Count, Folder, Name
+from netdiffuse.cli.arguments import AsJson, Count, Folder, Name, Number
 from netdiffuse.cli.denoise.models import DEFAULT, opened
 from netdiffuse.cli.denoise.serve import token_of
+
+if TYPE_CHECKING:
+    from netdiffuse.denoising.device import Outcome
+    from netdiffuse.denoising.edge.messages import Opinion, Report
 
 
 def device(
@@ -24,6 +28,12 @@ def device(
     followers: int = 1,
     window: float = 60.0,
     dtype: str = "float32",
+    persona: Name = None,
+    battery: float = 1.0,
+    gain_db: Number = None,
+    frequency_ghz: Number = None,
+    rate: bool = False,
+    judge: str = "classifier",
     json: AsJson = False,
 ) -> int:
     """Make a picture: an edge server does the shared steps, this device its own; without the server, it does all.
@@ -44,6 +54,14 @@ def device(
         followers: other devices that it waits for when it leads, and begins as soon as so many have joined.
         window: seconds that it waits for them, at most.
         dtype: as the server's.
+        persona: who the user is, for a server whose policy decides by it; average unless told.
+        battery: what this device's battery holds, as a share of a full one.
+        gain_db: power gain of its channel, in dB; that of 100 m unless told.
+        frequency_ghz: of its processor; 1.5 unless told.
+        rate: tell the server what the --persona thinks of it: the picture as the judge sees it, delay and energy as the
+            model of radio, processor and battery has them.
+        judge: of the picture: classifier, which knows the words of the small model alone; or a CLIP model, by its name
+            on a hub or a local folder.
         json: print what happened as JSON.
     """
     from json import dumps
@@ -61,7 +79,10 @@ def device(
         raise InvalidValueError(f"{out} already exists: choose another --out")
     if out.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
         raise InvalidValueError(f"--out must end in .png, .jpg or .webp, got {out}")
+    if rate and (persona is None or server is None):
+        raise InvalidValueError("--rate needs a --persona who rates, and the --server that is told")
     family = opened(model, dtype)
+    report = report_of(persona, battery, gain_db, frequency_ghz)
     from netdiffuse.denoising.device import Chain, EdgeDevice
 
     token = token_of(token)
@@ -89,11 +110,22 @@ def device(
             most_local_steps=most_local_steps,
             codec=None if codec == "exact" else codec,
             alone=Chain(steps=steps),
+            report=report,
         )
         outcome = made.make(prompt)
         made.close()
     with atomic_path(out) as temporary:
         outcome.picture.save(temporary, format={".png": "PNG", ".webp": "WEBP"}.get(out.suffix.lower(), "JPEG"))
+    said = None
+    if rate and outcome.source == "shared":  # after the picture is safe: a rating may be refused
+        assert persona is not None  # refused above
+        assert server is not None
+        from netdiffuse.denoising.calls import Caller
+
+        said = judged(outcome, prompt, persona, report, judge)
+        caller = Caller(server, token)
+        caller.rate(outcome.request_id, said)
+        caller.close()
     if json:
         names = (
             "source",
@@ -105,17 +137,68 @@ def device(
             "bytes_received",
             "waited_s",
             "own_s",
+            "request_id",
         )
-        print(dumps({name: getattr(outcome, name) for name in names} | {"picture": str(out)}, indent=2))
+        told = {name: getattr(outcome, name) for name in names} | {"picture": str(out)}
+        told["grant"] = None if outcome.grant is None else outcome.grant.model_dump()
+        told["opinion"] = None if said is None else said.model_dump()
+        print(dumps(told, indent=2))
     elif outcome.source == "shared":
         print(
             f"the server did {outcome.shared_steps} steps ({outcome.bytes_received:,} bytes, {outcome.waited_s:.1f} s)"
             f", this device {outcome.own_steps} ({outcome.own_s:.1f} s)"
         )
         print(f"picture  {out}")
+        print(f"request  {outcome.request_id}")
+        if outcome.grant is not None:
+            given = outcome.grant
+            print(
+                f"granted  {given.shared_steps} shared steps, {given.power_w:.4f} W, {given.bandwidth_hz:,.0f} Hz "
+                f"by {given.policy}"
+            )
+        if said is not None:
+            print(
+                f"rated    {said.rating:.2f}: {said.reason} (quality {said.quality:.2f}, delay {said.delay_s:.1f} s, "
+                f"energy {100 * (said.energy_share or 0):.1f}% of the battery)"
+            )
     else:
         print(f"alone, {outcome.own_steps} steps in {outcome.own_s:.1f} s: {outcome.reason}")
+        if rate:
+            print("not rated: no server has had a part in it")
         print(f"picture  {out}")
     if outcome.refused:  # not a server that is lost, but one that was not meant: a script must see it
         raise InvalidValueError("the server refuses this token: give its --token, or set NETDIFFUSE_TOKEN")
     return 0
+
+
+def report_of(
+    persona: str | None, battery: float, gain_db: float | None, frequency_ghz: float | None
+) -> "Report | None":
+    """What the device says of itself and of its user, refusing what no device is; None where there is nothing."""
+    if persona is None and battery == 1 and gain_db is None and frequency_ghz is None:
+        return None
+    from pydantic import ValidationError
+
+    from netdiffuse.common import InvalidValueError
+    from netdiffuse.denoising.edge.messages import Report
+    from netdiffuse.users import persona_table, preset
+
+    wants = None if persona is None else tuple(persona_table([preset(persona)])[0].tolist())
+    try:
+        return Report(gain_db=gain_db, frequency_ghz=frequency_ghz, battery=battery, persona=persona, wants=wants)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        option = str(wrong["loc"][0]).replace("_", "-")
+        raise InvalidValueError(f"--{option}: {wrong['msg']}, got {wrong['input']!r}") from error
+
+
+def judged(outcome: "Outcome", prompt: str, persona: str, report: "Report | None", judge: str) -> "Opinion":
+    """What a persona thinks of what the device measured."""
+    from netdiffuse.denoising.edge.messages import Report
+    from netdiffuse.denoising.study import make_judge
+    from netdiffuse.problems.shared_denoising.experience import effort, opinion
+    from netdiffuse.users import preset
+
+    took = effort(outcome.grant, outcome.shared_steps, outcome.shared_steps + outcome.own_steps, report or Report())
+    (quality,) = [0.0] if took.lost else make_judge(judge)([outcome.picture], [prompt])
+    return opinion(preset(persona), prompt, quality, took.delay_s, took.energy_share, outcome.request_id)

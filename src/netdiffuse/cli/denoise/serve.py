@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
-from netdiffuse.cli.arguments import Name
+from netdiffuse.cli.arguments import Count, File, Folder, Name
 from netdiffuse.cli.denoise.models import DEFAULT, opened, source_of
 
 
@@ -31,6 +31,10 @@ def serve(
     replicas: int = 2,
     ray_address: Name = None,
     dtype: str = "float32",
+    allocator: Folder = None,
+    explore: bool = False,
+    enough: Count = None,
+    ratings: File = None,
 ) -> int:
     """Run an edge server: it does the shared steps of devices' requests once, and hands out the chains. Ctrl-C ends it.
 
@@ -43,7 +47,7 @@ def serve(
         steps: of a whole chain.
         scheduler: ddim, euler, euler-ancestral, dpm++, dpm++-karras, unipc or lcm; the model's own unless told.
         window: seconds that a first request waits for others to share with.
-        most_shared: largest share of the steps that is shared, in [0, 1).
+        most_shared: largest share of the steps that is shared, in [0, 1); a policy chooses by itself.
         token: that devices must show; the environment variable NETDIFFUSE_TOKEN unless told, which no list of processes
             shows.
         journal: file for the journal.
@@ -53,41 +57,59 @@ def serve(
         replicas: denoisers of Ray Serve.
         ray_address: of a running Ray cluster, or auto to find it; one on this machine is started unless told.
         dtype: float32, float16 or bfloat16; devices need the same.
+        allocator: folder of a run on shared-denoising, whose policy chooses shared steps, power and bandwidth of each
+            request; by the prompts' meaning alone unless told.
+        explore: let the policy draw and disturb its decisions, so that ratings tell of others too.
+        enough: requests that a window does not wait beyond.
+        ratings: file for what users say of their pictures; none is kept unless told.
     """
     from netdiffuse.cli.output import console
-    from netdiffuse.common import checks
+    from netdiffuse.common import InvalidValueError, checks
     from netdiffuse.denoising.edge.access import check_open
 
     token = token_of(token)
     checks.integer("port", port, minimum=0, maximum=65535)
     checks.integer("steps", steps)
     checks.integer("journal_mb", journal_mb)
+    if enough is not None:
+        checks.integer("enough", enough)
+    if explore and allocator is None:
+        raise InvalidValueError("--explore disturbs a policy's decisions: give its run with --allocator RUN")
+    if ratings is not None and ratings.resolve() == journal.resolve():
+        raise InvalidValueError(f"--ratings and --journal are both {journal}: give each a file of its own")
     check_open(host, token)
     family = opened(model, dtype)
     import uvicorn
 
-    from netdiffuse.denoising.edge.allocator import ByMeaning
+    from netdiffuse.denoising.edge.allocator import Allocator, ByMeaning
     from netdiffuse.denoising.edge.engine import Engine, LocalEngine, card_of
     from netdiffuse.denoising.edge.journal import Journal
+    from netdiffuse.denoising.edge.ratings import RatingStore
     from netdiffuse.denoising.edge.server import ServerSettings, make_server
     from netdiffuse.denoising.embeddings import default_encoder
     from netdiffuse.denoising.planner import SharingRule
 
-    allocator = ByMeaning(default_encoder(), SharingRule(most=most_shared))
+    deciding: Allocator = ByMeaning(default_encoder(), SharingRule(most=most_shared))
+    if allocator is not None:
+        from netdiffuse.experiments import load
+        from netdiffuse.experiments.allocation import make_allocator
+
+        deciding = make_allocator(load(allocator), default_encoder(), explore)
     made: Engine
     if engine == "ray":
         from netdiffuse.denoising.edge.ray_engine import RayEngine
 
         card = card_of(family, steps, scheduler)
-        made = RayEngine(source_of(model), allocator, card, replicas, dtype, ray_address)
+        made = RayEngine(source_of(model), deciding, card, replicas, dtype, ray_address)
     else:
-        made = LocalEngine.of(family, allocator, steps, scheduler)
-    settings = ServerSettings(window_s=window, token=token)
+        made = LocalEngine.of(family, deciding, steps, scheduler)
+    settings = ServerSettings(window_s=window, enough_in_window=enough, token=token)
+    store = None if ratings is None else RatingStore(ratings)
     console(stderr=True).print(
         f"{family.name} {family.revision}, {steps} steps, at http://{host}:{port}, journal {journal}; Ctrl-C ends it",
         soft_wrap=True,
     )
     with closing(made):
-        app = make_server(made, Journal(journal, journal_mb * 10**6), settings)
+        app = make_server(made, Journal(journal, journal_mb * 10**6), settings, store)
         uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=60)
     return 0

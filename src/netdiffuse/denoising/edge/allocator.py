@@ -1,17 +1,31 @@
 """Who decides what requests share: a small protocol, so that a trained policy can, and the default by meaning."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from netdiffuse.denoising.edge.messages import Ask
+from netdiffuse.denoising.edge.messages import Ask, Decision
 from netdiffuse.denoising.embeddings import PromptEncoder
 from netdiffuse.denoising.planner import Leader, Plan, Segment, Shape, SharingRule, make_plan
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """What was decided about the requests of one window.
+
+    Attributes:
+        plan: what they share.
+        decisions: a policy's, one a request, in their order; none where no policy decides.
+    """
+
+    plan: Plan
+    decisions: tuple[Decision, ...] = ()
 
 
 class Allocator(Protocol):
     """Decides what the requests of one window share."""
 
-    def __call__(self, asks: Sequence[Ask], steps: int) -> Plan:
+    def __call__(self, asks: Sequence[Ask], steps: int) -> Allocation:
         """A plan for these requests, in their order, with chains of `steps` steps."""
 
 
@@ -35,12 +49,13 @@ class ByMeaning:
         self.encoder, self.rule, self.shape = encoder, rule or SharingRule(), shape
         self.leader_id = leader_id
 
-    def __call__(self, asks: Sequence[Ask], steps: int) -> Plan:
+    def __call__(self, asks: Sequence[Ask], steps: int) -> Allocation:
         """A plan for these requests."""
         embeddings = self.encoder([ask.prompt for ask in asks])
         leading = [user for user, ask in enumerate(asks) if ask.id == self.leader_id]
         leader: Leader | int = leading[0] if leading else "medoid"
-        return relieved(make_plan(embeddings, steps, rule=self.rule, shape=self.shape, leader=leader), asks)
+        plan = make_plan(embeddings, steps, rule=self.rule, shape=self.shape, leader=leader)
+        return Allocation(relieved(plan, asks))
 
 
 def relieved(plan: Plan, asks: Sequence[Ask]) -> Plan:

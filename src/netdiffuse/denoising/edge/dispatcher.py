@@ -156,7 +156,7 @@ class Dispatcher:
 
         await asyncio.to_thread(self.journal.begin, ids)
         try:
-            await asyncio.to_thread(self.engine.run, asks, deliver, progress)
+            await asyncio.to_thread(self.engine.run, asks, deliver, progress, self.journal.decide)
         except Exception as error:  # whatever it is, it must not end the server
             LOG.exception("a window of %d requests failed", len(asks))
             left = [ask for ask in asks if ask.id not in delivered]

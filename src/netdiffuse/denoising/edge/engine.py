@@ -1,18 +1,20 @@
 """Where the shared steps of a window are run."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from netdiffuse.denoising.edge.allocator import Allocator
-from netdiffuse.denoising.edge.messages import Ask, ModelCard, noise_seed
+from netdiffuse.denoising.edge.messages import Ask, Decision, ModelCard, noise_seed
 from netdiffuse.denoising.families import Family
-from netdiffuse.denoising.planner import Segment
+from netdiffuse.denoising.planner import Plan, Segment
 from netdiffuse.denoising.sharing import HandOff, share
 from netdiffuse.denoising.state import ChainState
 
 Deliver = Callable[[str, bytes, int], None]
 """Told of each state: the request's id, the state's bytes, and its step."""
+Decided = Callable[[Mapping[str, Decision]], None]
+"""Told of a policy's decisions by the requests' ids, before anything is run."""
 
 
 class Engine(Protocol):
@@ -22,13 +24,20 @@ class Engine(Protocol):
     def card(self) -> ModelCard:
         """What devices are told of its chains."""
 
-    def run(self, asks: Sequence[Ask], deliver: Deliver, progress: Callable[[int, int], None]) -> None:
+    def run(
+        self,
+        asks: Sequence[Ask],
+        deliver: Deliver,
+        progress: Callable[[int, int], None],
+        decided: Decided | None = None,
+    ) -> None:
         """Run what is shared.
 
         Args:
             asks: the requests; each one's noise follows from its id.
             deliver: told of each state as soon as it is there.
             progress: told how many steps of how many are done.
+            decided: told what a policy has decided, where one does.
         """
 
     def close(self) -> None:
@@ -61,9 +70,15 @@ class LocalEngine:
         """An engine for chains of this kind; what is not told is usual for the model."""
         return cls(model, card_of(model, steps, scheduler, guidance_scale), allocator)
 
-    def run(self, asks: Sequence[Ask], deliver: Deliver, progress: Callable[[int, int], None]) -> None:
+    def run(
+        self,
+        asks: Sequence[Ask],
+        deliver: Deliver,
+        progress: Callable[[int, int], None],
+        decided: Decided | None = None,
+    ) -> None:
         """Run what is shared, once for each group, all groups in one batch."""
-        card, plan = self.card, self.allocator(asks, self.card.steps)
+        card, plan = self.card, decide(self.allocator, asks, self.card.steps, decided)
         done, total = 0, plan.server_steps
 
         def count(segments: Sequence[Segment], _: ChainState) -> None:
@@ -89,6 +104,14 @@ class LocalEngine:
 
     def close(self) -> None:
         """Nothing: it holds nothing on other hosts."""
+
+
+def decide(allocator: Allocator, asks: Sequence[Ask], steps: int, decided: Decided | None) -> Plan:
+    """Ask who allocates, and pass on what a policy has decided."""
+    allocation = allocator(asks, steps)
+    if decided is not None and allocation.decisions:
+        decided({ask.id: decision for ask, decision in zip(asks, allocation.decisions, strict=True)})
+    return allocation.plan
 
 
 def card_of(model: Family, steps: int, scheduler: str | None = None, guidance_scale: float | None = None) -> ModelCard:

@@ -1,17 +1,16 @@
 """The journal of an edge server: every request that it accepted, on disk before the device is told so."""
 
-import contextlib
 import sqlite3
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from netdiffuse.common import RunError, checks
-from netdiffuse.denoising.edge.messages import Ask, Status
+from netdiffuse.denoising.edge.database import Database
+from netdiffuse.denoising.edge.messages import Ask, Decision, Status
 
-VERSION = 1  # of the schema, in the file as its user_version; 0 is a file from before it was written down
+VERSION = 2  # of the schema
 MOST_BYTES = 2**30
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS requests (
@@ -24,7 +23,8 @@ CREATE TABLE IF NOT EXISTS requests (
     accepted REAL NOT NULL,
     ready REAL,
     collected REAL,
-    attempts INTEGER NOT NULL DEFAULT 0
+    attempts INTEGER NOT NULL DEFAULT 0,
+    decision TEXT
 );
 CREATE INDEX IF NOT EXISTS by_status ON requests (status, accepted);
 """
@@ -48,9 +48,10 @@ class Entry:
     error: str | None
     accepted: float
     ready: float | None
+    decision: Decision | None = None
 
 
-class Journal:
+class Journal(Database):
     """Requests in an SQLite file, which survives a server that is killed.
 
     Args:
@@ -62,43 +63,13 @@ class Journal:
         RunError: the file is no journal, or one of a later netdiffuse.
     """
 
-    def __init__(self, path: str | Path, most_bytes: int = MOST_BYTES) -> None:
-        self.path, self.most_bytes = Path(path), checks.integer("most_bytes", most_bytes)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = threading.Lock()
-        try:
-            self._db = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")  # what was accepted outlives a power cut
-            version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
-            if version <= VERSION:
-                self._db.executescript(SCHEMA)
-                columns = [row[1] for row in self._db.execute("PRAGMA table_info(requests)")]
-                if "attempts" not in columns:
-                    self._db.execute("ALTER TABLE requests ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0")
-                self._db.execute(f"PRAGMA user_version = {VERSION}")
-                self._bytes = self._weigh()
-        except sqlite3.DatabaseError as error:
-            raise RunError(
-                f"{self.path} is no journal of an edge server ({error}): choose another --journal"
-            ) from error
-        if version > VERSION:
-            self._db.close()
-            raise RunError(
-                f"{self.path} is a journal of version {version}, this netdiffuse reads version {VERSION}: "
-                "choose another --journal, or the netdiffuse that wrote it"
-            )
+    noun, short, option, version, table = "journal of an edge server", "journal", "--journal", VERSION, "requests"
+    schema, later = SCHEMA, {"attempts": "INTEGER NOT NULL DEFAULT 0", "decision": "TEXT"}
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+    def __init__(self, path: str | Path, most_bytes: int = MOST_BYTES) -> None:
+        self.most_bytes = checks.integer("most_bytes", most_bytes)
+        super().__init__(path)
+        self._bytes = self._weigh()
 
     def accept(self, ask: Ask, most_waiting: int | None = None) -> bool:
         """Write a request down; False where it stands there already.
@@ -167,13 +138,26 @@ class Journal:
         with self._lock:
             return _waiting(self._db)
 
+    def decide(self, decisions: Mapping[str, Decision]) -> None:
+        """Keep what a policy has decided about requests, by their ids; the last decision counts."""
+        with self._transaction() as db:
+            db.executemany(
+                "UPDATE requests SET decision = ? WHERE id = ?",
+                [(decision.model_dump_json(), request_id) for request_id, decision in decisions.items()],
+            )
+
     def entry(self, request_id: str) -> Entry | None:
         """A request, or None where there is none of this id."""
         with self._lock:
             row = self._db.execute(
-                "SELECT ask, status, shared_steps, error, accepted, ready FROM requests WHERE id = ?", (request_id,)
+                "SELECT ask, status, shared_steps, error, accepted, ready, decision FROM requests WHERE id = ?",
+                (request_id,),
             ).fetchone()
-        return None if row is None else Entry(Ask.model_validate_json(row[0]), *row[1:])
+        if row is None:
+            return None
+        decision = None if row[6] is None else Decision.model_validate_json(row[6])
+        status, shared_steps, error, accepted, ready = row[1:6]
+        return Entry(Ask.model_validate_json(row[0]), status, shared_steps, error, accepted, ready, decision)
 
     def collect(self, request_id: str) -> bytes | None:
         """The state of a request that is ready; it may be collected again, for an answer can be lost."""
@@ -220,11 +204,6 @@ class Journal:
             db.execute("DELETE FROM requests WHERE id = ?", (request_id,))
             self._bytes -= weight
         return self._bytes < self.most_bytes
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._db.close()
 
 
 def _waiting(db: sqlite3.Connection) -> int:

@@ -18,6 +18,7 @@ class Metrics:
         self.failed = Counter("requests_failed", "Requests that could not be served", **own)
         self.collected = Counter("states_collected", "States handed to devices", **own)
         self.bytes = Counter("state_bytes", "Bytes of the states handed to devices", **own)
+        self.ratings = Counter("ratings", "Ratings written down", **own)
         self.server_steps = Counter("server_batches", "Batches of shared steps run", **own)
         self.waiting = Gauge("requests_waiting", "Requests accepted and not ready", **own)
         self.windows = Histogram("window_seconds", "Time to run a window", **own)

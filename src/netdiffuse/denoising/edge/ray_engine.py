@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from netdiffuse.common import MissingExtraError, RunError, UnsupportedError, checks
-from netdiffuse.denoising.edge.allocator import Allocator
-from netdiffuse.denoising.edge.engine import Deliver, LocalEngine
+from netdiffuse.denoising.edge.allocator import Allocation, Allocator
+from netdiffuse.denoising.edge.engine import Decided, Deliver, LocalEngine, decide
 from netdiffuse.denoising.edge.messages import Ask, ModelCard
 from netdiffuse.denoising.planner import Plan, Segment
 
@@ -19,9 +19,9 @@ class Given:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
 
-    def __call__(self, asks: Sequence[Ask], steps: int) -> Plan:  # noqa: ARG002
+    def __call__(self, asks: Sequence[Ask], steps: int) -> Allocation:  # noqa: ARG002
         """The plan."""
-        return self.plan
+        return Allocation(self.plan)
 
 
 class Denoiser:
@@ -104,9 +104,15 @@ class RayEngine:
             self.close()
             raise RunError(f"the denoisers do not start: {error}") from error
 
-    def run(self, asks: Sequence[Ask], deliver: Deliver, progress: Callable[[int, int], None]) -> None:
+    def run(
+        self,
+        asks: Sequence[Ask],
+        deliver: Deliver,
+        progress: Callable[[int, int], None],
+        decided: Decided | None = None,
+    ) -> None:
         """Run what is shared, the groups of a window on several replicas at once."""
-        plan = self.allocator(asks, self.card.steps)
+        plan = decide(self.allocator, asks, self.card.steps, decided)
         shares = deal(plan, self.replicas)
         answers = []
         for users, part in shares:

@@ -22,6 +22,8 @@ from netdiffuse.denoising.edge.journal import ConflictError, FullError, Journal
 from netdiffuse.denoising.edge.limits import BodyLimit, RateLimit, allowed, client_of, retry_after
 from netdiffuse.denoising.edge.messages import Answer, Ask, ModelCard
 from netdiffuse.denoising.edge.metrics import Metrics
+from netdiffuse.denoising.edge.rating_routes import rating_routes
+from netdiffuse.denoising.edge.ratings import RatingStore
 
 LOG = logging.getLogger(__name__)
 FORGET_EVERY_S = 60.0
@@ -73,13 +75,16 @@ class ServerSettings:
         check_token(self.token)
 
 
-def make_server(engine: Engine, journal: Journal, settings: ServerSettings | None = None) -> FastAPI:
+def make_server(
+    engine: Engine, journal: Journal, settings: ServerSettings | None = None, ratings: RatingStore | None = None
+) -> FastAPI:
     """The server as an ASGI application, for `uvicorn` or another.
 
     Args:
         engine: runs the shared steps.
         journal: keeps what was accepted.
         settings: limits and times.
+        ratings: keeps what users say; None where it is not asked for.
     """
     own = settings or ServerSettings()
     metrics, limit = Metrics(), RateLimit(own.rate, own.burst)
@@ -98,6 +103,8 @@ def make_server(engine: Engine, journal: Journal, settings: ServerSettings | Non
         forgetting.cancel()
         await dispatcher.drain()  # what was accepted is finished, and kept in the journal
         journal.close()
+        if ratings is not None:
+            ratings.close()
 
     # Its description is for those who show the token; the pages that would show it load scripts from elsewhere.
     app = FastAPI(title="netdiffuse edge server", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
@@ -129,6 +136,7 @@ def make_server(engine: Engine, journal: Journal, settings: ServerSettings | Non
             error=entry.error,
             done=done,
             of=of,
+            grant=None if entry.decision is None else entry.decision.grant,
         )
 
     @app.exception_handler(RequestValidationError)
@@ -204,9 +212,10 @@ def make_server(engine: Engine, journal: Journal, settings: ServerSettings | Non
             return JSONResponse(answer.model_dump(), status_code=202, headers=retry_after(1))
         metrics.collected.inc()
         metrics.bytes.inc(len(data))
-        return Response(
-            data, media_type="application/octet-stream", headers={"X-Shared-Steps": str(answer.shared_steps)}
-        )
+        headers = {"X-Shared-Steps": str(answer.shared_steps)}
+        if answer.grant is not None:
+            headers["X-Grant"] = answer.grant.model_dump_json()
+        return Response(data, media_type="application/octet-stream", headers=headers)
 
     @app.websocket("/v1/requests/{request_id}/events")
     async def events(socket: WebSocket, request_id: str) -> None:
@@ -249,6 +258,8 @@ def make_server(engine: Engine, journal: Journal, settings: ServerSettings | Non
             gone.cancel()
             dispatcher.leave(request_id, queue)
 
+    if ratings is not None:
+        app.include_router(rating_routes(journal, ratings, metrics), dependencies=[Depends(known)])
     return app
 
 

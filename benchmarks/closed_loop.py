@@ -1,0 +1,189 @@
+"""The loop closed: does a policy please its users more after it has learned from their ratings?
+
+    python benchmarks/closed_loop.py --seeds 0 1 2 3 4 --seconds 60 --windows 50 --out closed_loop.json
+
+A policy is trained in the simulator, where users rate as `ParametricRater` says, and serves a real edge server with the
+small model (extra [denoising]). Devices with personas ask, finish their pictures, and rate what they measured; but
+these users are others than the simulator's: waiting matters `--shift` times as much to them. The policy explores,
+learns from their ratings, and serves the same requests again. What is reported is their mean opinion before and after,
+both without exploration, with 95% intervals over seeds; and, as a control, that after as much more training in the
+simulator without any ratings.
+"""
+
+import dataclasses
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import tyro
+import uvicorn
+from common import finish, machine, show
+
+from netdiffuse.common import mean_interval
+from netdiffuse.denoising.default_model import default_model_path
+from netdiffuse.denoising.device import EdgeDevice
+from netdiffuse.denoising.edge.engine import LocalEngine
+from netdiffuse.denoising.edge.journal import Journal
+from netdiffuse.denoising.edge.messages import Report
+from netdiffuse.denoising.edge.ratings import RatingStore
+from netdiffuse.denoising.edge.server import ServerSettings, make_server
+from netdiffuse.denoising.embeddings import default_encoder
+from netdiffuse.denoising.families import Family, open_model
+from netdiffuse.denoising.study import make_judge
+from netdiffuse.experiments import Run, resume, train
+from netdiffuse.experiments.allocation import make_allocator
+from netdiffuse.problems.shared_denoising.experience import effort, opinion
+from netdiffuse.problems.shared_denoising.library import library
+from netdiffuse.problems.shared_denoising.outcomes import STEPS
+from netdiffuse.problems.shared_denoising.settings import SharedDenoisingSettings
+from netdiffuse.problems.shared_denoising.simulator import SharedDenoisingSimulator
+from netdiffuse.users import PRESETS, Persona
+
+
+def shifted(persona: Persona, shift: float) -> Persona:
+    """The same person, to whom waiting matters `shift` times as much, and whose patience is that much shorter."""
+    wants = persona.preferences
+    weight = min(1.0, shift * wants.delay_importance)
+    patience_s = max(1.01 * wants.unnoticed_s, wants.patience_s / shift)
+    return dataclasses.replace(
+        persona, preferences=dataclasses.replace(wants, delay_importance=weight, patience_s=patience_s)
+    )
+
+
+@contextmanager
+def serving(run: Run, model: Family, users: int, ratings: Path, explore: bool) -> Iterator[str]:
+    """An edge server by a run's policy: its address."""
+    engine = LocalEngine.of(model, make_allocator(run, default_encoder(), explore), STEPS)
+    settings = ServerSettings(window_s=60.0, enough_in_window=users, most_in_window=users, rate=0, call_rate=0)
+    with TemporaryDirectory() as folder, socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        app = make_server(engine, Journal(Path(folder) / "journal.sqlite"), settings, RatingStore(ratings))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+        thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.02)
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(60)
+
+
+def opinions(
+    run: Run, model: Family, windows: int, users: int, shift: float, ratings: Path, explore: bool, seed: int
+) -> list[float]:
+    """What the users of some windows say, who ask, finish and rate over HTTP; the same windows for the same seed."""
+    world = SharedDenoisingSimulator(1, SharedDenoisingSettings(users=users, slots=1))
+    world.seed(seed)
+    judge, said = make_judge("classifier"), []
+    people, captions = list(PRESETS.values()), library().captions
+
+    def use(url: str, window: int, user: int) -> float:
+        persona = people[world.person[0, user]]
+        report = Report(
+            gain_db=float(10 * np.log10(world.slot.gain[0, user])),
+            frequency_ghz=float(world.frequency_hz[0, user] / 1e9),
+            battery=float(world.left_j[0, user] / world.settings.battery_j),
+            persona=persona.name,
+            wants=tuple(world.population[world.person[0, user]].tolist()),
+        )
+        prompt = captions[world.slot.caption[0, user]]
+        device = EdgeDevice(model, url, report=report, patience_s=600)
+        outcome = device.make(prompt, request_id=f"s{seed}-w{window}-u{user}")
+        if outcome.source == "alone":
+            raise RuntimeError(f"the server did not help: {outcome.reason}")
+        took = effort(outcome.grant, outcome.shared_steps, STEPS, report)
+        (quality,) = [0.0] if took.lost else judge([outcome.picture], [prompt])
+        rated = opinion(shifted(persona, shift), prompt, quality, took.delay_s, took.energy_share, outcome.request_id)
+        device.rate(outcome.request_id, rated)
+        device.close()
+        return rated.rating
+
+    with serving(run, model, users, ratings, explore) as url, ThreadPoolExecutor(users) as devices:
+        for window in range(windows):
+            world.begin()
+            said += devices.map(use, [url] * users, [window] * users, range(users))
+    return said
+
+
+def once(
+    seed: int, model: Family, folder: Path, users: int, seconds: float, windows: int, shift: float, share: float
+) -> dict[str, Any]:
+    """One run, served, rated, learned from, and served again."""
+    arguments = {"users": users, "slots": 1}
+    run = train(
+        "shared-denoising",
+        "gddpg",
+        seconds=seconds,
+        seed=seed,
+        out=folder / "run",
+        problem_args=arguments,
+        policy="EquivariantPolicy",
+    )
+    test, ratings = 10_000 + seed, folder / "ratings.sqlite"
+    before = opinions(run, model, windows, users, shift, folder / "before.sqlite", False, test)
+    opinions(run, model, windows, users, shift, ratings, True, seed)
+    shutil.copytree(run.path, folder / "control")
+    found = {"before": before}
+    for name, path, given in (("after", run.path, ratings), ("control", folder / "control", None)):
+        further = resume(path, seconds=2 * seconds, ratings=given, ratings_share=share)
+        found[name] = opinions(further, model, windows, users, shift, folder / f"{name}.sqlite", False, test)
+    return {"seed": seed, "ratings": len(before)} | {name: float(np.mean(said)) for name, said in found.items()}
+
+
+def main(
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4),
+    users: int = 4,
+    seconds: float = 60.0,
+    windows: int = 50,
+    shift: float = 2.0,
+    share: float = 0.5,
+    threads: int = 1,
+    json: bool = False,
+    out: Path | None = None,
+) -> None:
+    """Measure it.
+
+    Args:
+        seeds: of the trainings and of the requests.
+        users: devices in a window.
+        seconds: of training before serving, and as many again with ratings, or without in the control.
+        windows: served before, while exploring, and after.
+        shift: how many times as much waiting matters to the users than to the simulator's.
+        share: of every gradient batch, from ratings.
+        threads: threads of torch.
+        json: print JSON instead of a table.
+        out: write the JSON here too.
+    """
+    result: dict[str, Any] = {"machine": machine(threads), "rows": []}
+    model = open_model(str(default_model_path()))
+    for seed in seeds:
+        with TemporaryDirectory() as folder:
+            result["rows"].append(once(seed, model, Path(folder), users, seconds, windows, shift, share))
+    rows = result["rows"]
+    columns = {name: [row[name] for row in rows] for name in ("before", "after", "control")}
+    for name in ("before", "control"):
+        columns[f"after - {name}"] = [row["after"] - row[name] for row in rows]
+    for name, values in columns.items():
+        mean, half_width = mean_interval(values)
+        result[name] = {"mean": mean, "half_width": half_width if len(values) > 1 else None}
+    result |= {"users": users, "seconds": seconds, "windows": windows, "shift": shift, "share": share}
+    if not json:
+        names = ["seed", "before", "after", "control"]
+        show(names, [[row[name] for name in names] for row in rows])
+        for name, values in columns.items():
+            print(f"{name}: {mean_interval(values)}")
+    finish(result, json, out)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

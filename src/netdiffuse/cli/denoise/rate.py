@@ -1,0 +1,77 @@
+"""`netdiffuse denoise rate`."""
+
+from typing import TYPE_CHECKING
+
+import tyro
+
+from netdiffuse.cli.arguments import Name, Number, Seconds
+from netdiffuse.cli.denoise.serve import token_of
+
+if TYPE_CHECKING:
+    from netdiffuse.denoising.edge.messages import Opinion
+
+
+def rate(
+    id: tyro.conf.Positional[str],
+    rating: Number = None,
+    server: str = "http://127.0.0.1:8000",
+    reason: Name = None,
+    persona: Name = None,
+    quality: Number = None,
+    delay: Seconds = None,
+    energy_share: Number = None,
+    token: Name = None,
+) -> int:
+    """Tell an edge server what a user thinks of a picture: a rating of your own, or what a persona would say.
+
+    Args:
+        id: of the request, as `netdiffuse denoise device` prints it.
+        rating: 1 (bad) to 5 (excellent).
+        server: its address.
+        reason: in words.
+        persona: who rates by what the device measured, instead of --rating; needs the three numbers that follow.
+        quality: how well the picture shows the prompt, in [0, 1].
+        delay: seconds from the request to the picture.
+        energy_share: share of what the battery held that the picture drew, in [0, 1].
+        token: the server's; the environment variable NETDIFFUSE_TOKEN unless told.
+    """
+    from netdiffuse.common import InvalidValueError
+    from netdiffuse.denoising.calls import Caller
+
+    if (rating is None) == (persona is None):
+        raise InvalidValueError("give either a --rating of 1 to 5, or a --persona who rates")
+    if rating is not None:
+        said = _own(rating, reason, quality, delay, energy_share)
+    else:
+        assert persona is not None
+        if quality is None or delay is None or energy_share is None:
+            raise InvalidValueError(
+                "--persona rates by --quality, --delay and --energy-share, as `netdiffuse denoise device` prints them"
+            )
+        from netdiffuse.problems.shared_denoising.experience import opinion
+        from netdiffuse.users import preset
+
+        said = opinion(preset(persona), "a picture", quality, delay, energy_share, id)
+    caller = Caller(server, token_of(token), tries=2)
+    caller.rate(id, said)
+    caller.close()
+    print(f"rated {said.rating:.2f}" + ("" if said.reason is None else f": {said.reason}"))
+    return 0
+
+
+def _own(
+    rating: float, reason: str | None, quality: float | None, delay_s: float | None, energy_share: float | None
+) -> "Opinion":
+    from pydantic import ValidationError
+
+    from netdiffuse.common import InvalidValueError
+    from netdiffuse.denoising.edge.messages import Opinion
+
+    if not 1 <= rating <= 5:  # NaN is neither
+        raise InvalidValueError(f"--rating must be in 1 to 5, got {rating:g}")
+    try:
+        return Opinion(rating=rating, reason=reason, quality=quality, delay_s=delay_s, energy_share=energy_share)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        option = {"delay_s": "delay", "energy_share": "energy-share"}.get(str(wrong["loc"][0]), wrong["loc"][0])
+        raise InvalidValueError(f"--{option}: {wrong['msg']}, got {wrong['input']!r}") from error

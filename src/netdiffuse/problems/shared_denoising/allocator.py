@@ -1,0 +1,154 @@
+"""A trained policy in the place of an edge server's rule: requests that wait become users of a session."""
+
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from netdiffuse.channels import db_to_linear
+from netdiffuse.common import InvalidValueError
+from netdiffuse.denoising.cost import Radio
+from netdiffuse.denoising.edge.allocator import Allocation, relieved
+from netdiffuse.denoising.edge.messages import Ask, Decision, Grant, Report
+from netdiffuse.denoising.embeddings import PromptEncoder
+from netdiffuse.denoising.planner import Plan, Segment, SharingRule, cosines, groups, leaving, medoid
+from netdiffuse.problems.shared_denoising.observation import rows
+from netdiffuse.problems.shared_denoising.outcomes import LATE_S, STEPS, deliver, server_joules, share_steps
+from netdiffuse.problems.shared_denoising.settings import SharedDenoisingSettings
+from netdiffuse.problems.shared_denoising.vector_env import decode, feasible_set
+from netdiffuse.users import persona_table
+from netdiffuse.users.persona import AVERAGE, COLUMNS
+
+Array = NDArray[Any]
+Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""A policy: the observation of a session, shape (users, features), to an action, shape (3 users,)."""
+
+USUAL_GAIN = Radio().gain  # of a device that does not say: 100 m away
+USUAL_GHZ = 1.5
+SESSION_LEFT = 1.0  # a window is a session of its own: what comes after it is not known
+
+
+class PolicyAllocator:
+    """Shared steps, power and bandwidth of each request by a policy that was trained on shared denoising.
+
+    The requests of a window are the users of a session. Groups are those of like prompts, led by their medoid; where
+    the policy has the medoid share nothing, whoever shares and is most like it leads. The policy's k is of the
+    environment's 11 steps, and is taken to the nearest step of the server's chains. A hand-off that would take longer
+    than 10 s over the radio is none: the device would have gone on alone.
+
+    Args:
+        act: the policy.
+        settings: of the environment that it was trained on: the power and bandwidth that are divided, and whether
+            personas are observed.
+        encoder: prompts to embeddings.
+        version: of the policy, which devices are told.
+        rule: which prompts are alike.
+    """
+
+    def __init__(
+        self,
+        act: Act,
+        settings: SharedDenoisingSettings,
+        encoder: PromptEncoder,
+        version: str,
+        rule: SharingRule | None = None,
+    ) -> None:
+        self.act, self.settings, self.encoder = act, settings, encoder
+        self.version, self.rule = version, rule or SharingRule()
+
+    def __call__(self, asks: Sequence[Ask], steps: int) -> Allocation:
+        """Decide about these requests.
+
+        Raises:
+            InvalidValueError: a request whose user has another number of numbers than personas have.
+            UnsupportedError: a policy that is tied to another number of users.
+        """
+        alike = cosines(self.encoder([ask.prompt for ask in asks]))
+        members = groups(alike, steps, self.rule)
+        group, similarity = np.zeros(len(asks), np.int64), np.ones(len(asks))
+        for number, those in enumerate(members):
+            group[list(those)] = number
+            similarity[list(those)] = alike[medoid(those, alike), list(those)]
+        np.clip(similarity, -1, 1, out=similarity)
+        reports = [ask.report or Report() for ask in asks]
+        gain = np.array([USUAL_GAIN if r.gain_db is None else db_to_linear(r.gain_db) for r in reports])
+        observation = self._observe(reports, similarity, group, gain)
+        action = np.asarray(self.act(observation), np.float32).reshape(-1)
+        shared, power_w, bandwidth_hz = (part[0] for part in self._decode(action, len(asks)))
+        shared = np.where(deliver(gain, power_w, bandwidth_hz).delay_s > LATE_S, 0, shared)
+        k = np.rint(shared * steps / STEPS).astype(np.int64).tolist()
+        roots = [segment for those in members for segment in _chain(those, k, alike)]
+        plan = relieved(Plan(len(asks), steps, tuple(roots)), asks)
+        server_j = self._joules(shared, group, len(members), gain, power_w, bandwidth_hz)
+        session = uuid.uuid4().hex
+        seen, done = tuple(map(tuple, observation.tolist())), tuple(action.tolist())
+        decisions = tuple(
+            Decision(
+                grant=Grant(
+                    shared_steps=k[user],
+                    power_w=float(power_w[user]),
+                    bandwidth_hz=float(bandwidth_hz[user]),
+                    policy=self.version,
+                ),
+                session=session,
+                user=user,
+                observation=seen,
+                action=done,
+                server_j=float(server_j[user]),
+            )
+            for user in range(len(asks))
+        )
+        return Allocation(plan, decisions)
+
+    def _observe(self, reports: list[Report], similarity: Array, group: Array, gain: Array) -> NDArray[np.float32]:
+        """What the policy sees, shape (users, features)."""
+        frequency_ghz = [USUAL_GHZ if r.frequency_ghz is None else r.frequency_ghz for r in reports]
+        found: NDArray[np.float32] = rows(
+            similarity=similarity[None],
+            group=group[None],
+            gain=gain[None],
+            frequency_hz=1e9 * np.array([frequency_ghz]),
+            battery=np.array([[report.battery for report in reports]]),
+            session_left=SESSION_LEFT,
+            personas=np.array([[_wants(report) for report in reports]]) if self.settings.show_personas else None,
+            settings=self.settings,
+        )[0]
+        return found
+
+    def _decode(self, action: NDArray[np.float32], users: int) -> tuple[Array, Array, Array]:
+        """k, powers and bandwidths, shape (1, users) each."""
+        feasible = feasible_set(users, self.settings.power_w, self.settings.bandwidth_hz)
+        return decode(feasible, action[None])
+
+    def _joules(
+        self, shared: Array, group: Array, number: int, gain: Array, power_w: Array, bandwidth_hz: Array
+    ) -> Array:
+        """What the server spends for each user by the environment's model, shape (users,)."""
+        work = share_steps(shared[None], group[None], number)
+        sending: Array = np.where(shared > 0, deliver(gain, power_w, bandwidth_hz).energy_j, 0.0)
+        found: Array = server_joules(work.steps)[0] + sending
+        return found
+
+
+def _wants(report: Report) -> tuple[float, ...]:
+    """A user's numbers, the average persona's where there are none."""
+    if report.wants is None:
+        return tuple(persona_table([AVERAGE])[0].tolist())
+    if len(report.wants) != len(COLUMNS):
+        raise InvalidValueError(
+            f"a persona has {len(COLUMNS)} numbers ({', '.join(COLUMNS)}), the request's has {len(report.wants)}"
+        )
+    return report.wants
+
+
+def _chain(members: tuple[int, ...], k: list[int], alike: Array) -> tuple[Segment, ...]:
+    """A group's segments, led by who shares and is most like the medoid: itself, where it shares."""
+    sharing = [user for user in members if k[user] > 0]
+    if not sharing:
+        return ()
+    leads = medoid(members, alike)
+    if k[leads] == 0:
+        leads = max(sharing, key=lambda user: float(alike[leads, user]))
+    return leaving({user: k[user] for user in members}, (leads,))
