@@ -87,7 +87,7 @@ def curves_figure(
             panels[1].set_title("the same, where they end")
             level_lines(panels[1], dict(levels or {}), end)
         if len(drawn) > 1:
-            panels[-1].legend(*panels[0].get_legend_handles_labels(), loc="best")
+            figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
 
 
