@@ -1,11 +1,16 @@
 """Decisions of a policy on a real server, and the ratings that come back."""
 
 import json
+import socket
 import sqlite3
 import threading
+import time
+from contextlib import contextmanager
 
+import httpx
 import numpy as np
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 
 from netdiffuse.common import RunError
@@ -128,13 +133,30 @@ def test_a_server_that_keeps_no_ratings(model, tmp_path):
         assert client.get("/v1/ratings").status_code == 404
 
 
+@contextmanager
+def listening(app):
+    """The server at an address of its own."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+        thread = threading.Thread(target=server.run, args=([found],), daemon=True)
+        thread.start()
+        while not server.started:
+            time.sleep(0.02)
+        try:
+            yield f"http://127.0.0.1:{found.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(60)
+
+
 def test_a_device_is_told_its_grant_and_rates(model, tmp_path):
-    with serving(model, tmp_path, action(4)) as client:
+    with listening(serving(model, tmp_path, action(4)).app) as url:
         outcomes = [None] * 3
 
         def make(number):
             report = Report(battery=0.5, frequency_ghz=1.2, persona="impatient")
-            device = EdgeDevice(model, "http://testserver", token="secret", report=report, transport=client._transport)
+            device = EdgeDevice(model, url, token="secret", report=report)
             outcomes[number] = device.make(PROMPTS[number])
             device.rate(outcomes[number].request_id, Opinion(rating=1 + number))
 
@@ -144,11 +166,11 @@ def test_a_device_is_told_its_grant_and_rates(model, tmp_path):
         for thread in threads:
             thread.join()
         assert [(one.source, one.grant.shared_steps, one.shared_steps) for one in outcomes] == [("shared", 2, 2)] * 3
-        said = {one["request"]: (one["rating"], one["persona"]) for one in client.get("/v1/ratings").json()}
+        kept = httpx.get(f"{url}/v1/ratings", headers=TOKEN).json()
+        said = {one["request"]: (one["rating"], one["persona"]) for one in kept}
         assert said == {one.request_id: (1.0 + n, "impatient") for n, one in enumerate(outcomes)}
-        caller = Caller("http://testserver", "secret", transport=client._transport)
         with pytest.raises(EdgeServerError, match=r"409: the request .* has been rated"):
-            caller.rate(outcomes[0].request_id, Opinion(rating=2))
+            Caller(url, "secret").rate(outcomes[0].request_id, Opinion(rating=2))
 
 
 def decision(user=0):
