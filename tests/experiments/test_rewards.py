@@ -13,7 +13,7 @@ from netdiffuse.problems.shared_denoising.rater_rating import RaterRating
 from netdiffuse.users import Opinion, ParametricRater
 from netdiffuse.users.llm import AnswerCache, Endpoint, LLMRater, LLMRewardOptions, RatingError
 
-from users.llm.server import Model, serving
+from tests.users.llm.server import Model, serving
 
 KEY = "sk-a-key-that-nobody-may-see"
 SESSIONS = {"users": 4, "groups": 2, "slots": 3}
@@ -26,14 +26,6 @@ SMALL = {
     "seed": 1,
 }
 COSTS = ("time/", "seconds", "rater/")
-    "time/",
-    "seconds",
-    "rater/requests",
-    "rater/seconds",
-    "rater/input_tokens",
-    "rater/output_tokens",
-    "rater/money",
-)
 
 
 def options(url, **more):
