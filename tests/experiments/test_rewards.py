@@ -12,7 +12,6 @@ from netdiffuse.problems.shared_denoising import SharedDenoisingVectorEnv
 from netdiffuse.problems.shared_denoising.rater_rating import RaterRating
 from netdiffuse.users import Opinion, ParametricRater
 from netdiffuse.users.llm import AnswerCache, Endpoint, LLMRater, LLMRewardOptions, RatingError
-
 from tests.users.llm.server import Model, serving
 
 KEY = "sk-a-key-that-nobody-may-see"
