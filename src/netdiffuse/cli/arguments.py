@@ -1,7 +1,8 @@
 """Types of the optional arguments: None stands for "unless told", which the help texts explain."""
 
+import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import tyro
 
@@ -17,3 +18,22 @@ Assignments = Annotated[
     tyro.conf.arg(metavar="KEY=VALUE", help_behavior_hint="(may be repeated)"),
 ]
 AsJson = Annotated[bool, tyro.conf.arg(name="json", help_behavior_hint="")]
+
+METAVARS = {str | None: "NAME", Path | None: "FILE", tuple[float, float] | None: "IN OUT"}
+
+
+def arguments_of(options: type[Any], word: str = "") -> type[Any]:
+    """A class of options as arguments: `--timeout`, or with a word before them `--rater-timeout`.
+
+    The class that is made is a subclass, with the same documentation, whose fields the parser knows by these names.
+    """
+    hints = get_type_hints(options)
+    made = []
+    for field in dataclasses.fields(options):
+        said: dict[str, Any] = {"name": f"{word}-{field.name}".strip("-").replace("_", "-")}
+        if hints[field.name] in METAVARS:
+            said |= {"metavar": METAVARS[hints[field.name]], "help_behavior_hint": ""}
+        kind = Annotated[hints[field.name], tyro.conf.arg(**said)]
+        made.append((field.name, kind, dataclasses.field(default=field.default)))
+    name, doc = options.__name__, {"__doc__": options.__doc__, "__module__": options.__module__}
+    return dataclasses.make_dataclass(name, made, bases=(options,), frozen=True, namespace=doc)

@@ -51,6 +51,10 @@ def show_run(path: Path, summary: dict[str, Any], figures: Sequence[Path]) -> No
         f"{summary['timesteps']:,} timesteps in {summary['train_seconds']:.1f} s of training"
     )
     show_evaluation(summary["algorithm"], summary["evaluation"])
+    if "rater" in summary:
+        from netdiffuse.users.llm.ledger import in_words
+
+        out.print(f"rater    {summary['rater']['model']}: {in_words(summary['rater'])}", soft_wrap=True)
     out.print(f"run      {path}", soft_wrap=True)
     for figure in figures:
         out.print(f"figure   {figure}", soft_wrap=True)

@@ -2,11 +2,15 @@
 
 import json
 import sys
+from typing import Annotated, Literal
 
 import tyro
 
-from netdiffuse.cli.arguments import AsJson, Assignments, Count, File, Folder, Name, Seconds
+from netdiffuse.cli.arguments import AsJson, Assignments, Count, File, Folder, Name, Seconds, arguments_of
 from netdiffuse.common import InvalidValueError, checks
+from netdiffuse.users.llm.options import LLMRewardOptions
+
+RaterOptions = Annotated[LLMRewardOptions, tyro.conf.arg(constructor=arguments_of(LLMRewardOptions, "rater"))]
 
 
 def train(
@@ -26,6 +30,8 @@ def train(
     contexts: Count = None,
     ratings: File = None,
     ratings_share: float = 0.25,
+    rater: Literal["parametric", "llm"] = "parametric",
+    llm: RaterOptions = LLMRewardOptions(),  # noqa: B008 (frozen)
     json_: AsJson = False,
 ) -> int:
     """Train a policy, and leave the run in a folder. Ctrl-C stops cleanly with everything saved.
@@ -47,6 +53,10 @@ def train(
         contexts: contexts (or episodes) of the final evaluation.
         ratings: with --resume, a file of ratings that `denoise serve --ratings` has written: gddpg learns from it too.
         ratings_share: share of every gradient batch that is taken from it, in (0, 1].
+        rater: who rewards the training of shared-denoising: parametric, or llm for a language model.
+            Evaluations stay with the parametric rater, so that runs can be compared.
+        llm: of the language model, with --rater llm. Answers are kept in the run's folder unless told, so
+            that each question costs once; at most timesteps x users are asked.
         json_: print summary.json on standard output instead of the tables.
     """
     # Refuse before the heavy imports what needs none.
@@ -62,7 +72,8 @@ def train(
             "--n-envs": n_envs,
             "--threads": threads,
             "--device": device,
-        }
+            "--rater": None if rater == "parametric" else rater,
+        } | {f"--rater-{name.replace('_', '-')}": name for name in llm.given}
         refused = [name for name, value in given.items() if value is not None]
         if refused:
             raise InvalidValueError(f"--resume takes all but the budget from the run: leave out {refused[0]}")
@@ -70,6 +81,9 @@ def train(
         raise InvalidValueError("--ratings judge the decisions of a run: give it with --resume RUN")
     elif problem is None:
         raise InvalidValueError("name a PROBLEM (netdiffuse problems lists them), or give --resume RUN")
+    if rater != "llm" and llm.given:
+        name = llm.given[0].replace("_", "-")
+        raise InvalidValueError(f"--rater-{name} is of a language model: add --rater llm")
     if seed is not None:
         checks.seed("seed", seed)
     for name, value, most in (
@@ -113,6 +127,7 @@ def train(
                 device=device or "auto",
                 threads=threads,
                 contexts=contexts,
+                rater=llm if rater == "llm" else None,
                 report=line,
             )
         line.say("drawing figures")

@@ -13,6 +13,7 @@ import torch
 
 from netdiffuse.common import InvalidValueError, UnsupportedError, checks
 from netdiffuse.common.files import check_entries, unused
+from netdiffuse.users.llm import LLMRewardOptions
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Config:
         threads: torch's threads; equal runs need an equal number.
         versions: of Python and the packages that decide about numbers.
         contexts: contexts (or episodes) of the final evaluation; None for as many as the problem's kind has.
+        rater: options of the language model that rates the training, as `LLMRewardOptions.to_dict`; None for the
+            problem's own reward. It holds no key.
 
     Raises:
         InvalidValueError: a value of the wrong type, as in a damaged file.
@@ -50,6 +53,7 @@ class Config:
     threads: int
     versions: dict[str, str] = field(default_factory=dict)
     contexts: int | None = None
+    rater: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         words = dict.fromkeys(("problem", "algorithm", "policy", "device"), str)
@@ -60,12 +64,15 @@ class Config:
         checks.integer("threads", self.threads, maximum=checks.MOST_THREADS)
         if self.contexts is not None:
             checks.integer("contexts", self.contexts)
+        if self.rater is not None:
+            LLMRewardOptions.from_dict(check_entries(self.rater, {"model": str}))
 
     def as_dict(self) -> dict[str, Any]:
-        """As it is written in config.json, which leaves out `contexts` where none were asked for."""
+        """As it is written in config.json, which leaves out `contexts` and `rater` where none were asked for."""
         values = asdict(self)
-        if self.contexts is None:
-            del values["contexts"]
+        for name in ("contexts", "rater"):
+            if values[name] is None:
+                del values[name]
         return values
 
 

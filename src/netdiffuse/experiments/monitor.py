@@ -3,7 +3,7 @@
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ class Monitor(BaseCallback):
         checkpoint_seconds: wall-clock seconds between checkpoints, at least; more where one takes long.
         stop: set from elsewhere, stops the training at the next rollout boundary.
         report: told how far the training is.
+        counters: further numbers that stand in every row, by name; none unless told.
     """
 
     def __init__(
@@ -76,10 +77,11 @@ class Monitor(BaseCallback):
         checkpoint_seconds: float,
         stop: threading.Event,
         report: Callable[[Report], None],
+        counters: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
         super().__init__()
         self.run_dir, self.budget, self.clock, self.score = run_dir, budget, clock, score
-        self.stop, self.report = stop, report
+        self.stop, self.report, self.counters = stop, report, counters
         self._evaluations = evaluations
         self._state = state
         self._interval = self._wait = checkpoint_seconds
@@ -149,6 +151,8 @@ class Monitor(BaseCallback):
                 self.logger.record(f"eval/{name}", value)
         for rule, level in self._evaluation["baselines"].items():  # of the episodes that the curve is of
             self.logger.record(f"eval/baseline/{rule}", level)
+        for name, count in self.counters().items():
+            self.logger.record(name, count)
         self.logger.record("time/train_seconds", round(self.clock.elapsed, 6))
         self.logger.dump(self.model.num_timesteps)
 

@@ -31,9 +31,11 @@ from netdiffuse.experiments.monitor import Monitor, Report, TrainingStopped
 from netdiffuse.experiments.options import check_options
 from netdiffuse.experiments.policies import undisturbed
 from netdiffuse.experiments.ratings import SHARE, learn_from_ratings, session_settings
+from netdiffuse.experiments.rewards import Reward, check_reward, rewarding
 from netdiffuse.experiments.run import CONFIG, SUMMARY, Run, refuse_occupied
 from netdiffuse.experiments.tasks import AnyTask, Score, make_task
 from netdiffuse.problems.base import Problem
+from netdiffuse.users.llm import LLMRewardOptions
 
 TRAINING_SCORE_SEED = SEED + 1  # other contexts than those of the final evaluation
 
@@ -54,6 +56,7 @@ def train(
     threads: int | None = None,
     checkpoint_seconds: float = 10.0,
     contexts: int | None = None,
+    rater: LLMRewardOptions | None = None,
     stop: threading.Event | None = None,
     report: Callable[[Report], None] | None = None,
 ) -> Run:
@@ -78,13 +81,17 @@ def train(
             lose much where the processor is busy.
         checkpoint_seconds: wall-clock seconds between checkpoints.
         contexts: contexts (or episodes) of the final evaluation.
+        rater: a language model whose ratings are the reward of shared-denoising's training; evaluations stay with the
+            parametric rater. None for the problem's own reward.
         stop: set from another thread, stops the training like Ctrl-C.
         report: called with how far the training is, several times a second.
 
     Raises:
         UnknownNameError: an unknown problem, algorithm or setting.
         InvalidValueError: a value outside its range.
-        UnsupportedError: an algorithm that cannot learn this problem, or a setting that cannot be resumed.
+        UnsupportedError: an algorithm that cannot learn this problem, a setting that cannot be resumed, or a rater
+            where nobody rates.
+        RatingError: the rater does not answer.
         RunError: the folder is not empty.
     """
     budget = Budget(30.0 if seconds is None and timesteps is None else seconds, timesteps)
@@ -106,6 +113,7 @@ def train(
         threads=1 if threads is None else threads,
         versions=versions(),
         contexts=contexts,
+        rater=None if rater is None else rater.to_dict(),
     )
     path = default_out(config) if out is None else Path(out)
     refuse_occupied(path)
@@ -113,9 +121,11 @@ def train(
         # Before the folder is made, as both may refuse: the model its settings, the evaluation its contexts.
         model = _make_model(config, task)
         final = _final_score(config, task)
+        if rater is not None:
+            check_reward(task, rater, seed, path)
         run = Run.create(path, config, problem if isinstance(problem, Problem) else None)
-        with run.locked():
-            return _fit(run, task, model, None, final, checkpoint_seconds, stop, report)
+        with run.locked(), rewarding(config, path, model) as reward:
+            return _fit(run, task, model, None, final, checkpoint_seconds, stop, report, reward)
 
 
 def resume(
@@ -174,7 +184,8 @@ def resume(
         if config != run.config:
             write_json(run.path / CONFIG, config.as_dict())
             run = Run(run_dir, problem)
-        return _fit(run, task, model, state, final, checkpoint_seconds, stop, report)
+        with rewarding(config, run.path, model) as reward:
+            return _fit(run, task, model, state, final, checkpoint_seconds, stop, report, reward)
 
 
 def check_resumable(settings: Mapping[str, Any]) -> None:
@@ -249,6 +260,7 @@ def _fit(
     checkpoint_seconds: float,
     stop: threading.Event | None,
     report: Callable[[Report], None] | None,
+    reward: Reward | None,
 ) -> Run:
     stop = stop or threading.Event()
     clock = TrainingClock(state["progress"]["elapsed"] if state else 0.0)
@@ -262,6 +274,7 @@ def _fit(
         checkpoint_seconds=checkpoint_seconds,
         stop=stop,
         report=report or (lambda _: None),
+        counters=dict if reward is None else reward.counters,
     )
     callbacks: list[BaseCallback] = [monitor]
     total = UNLIMITED
@@ -293,5 +306,7 @@ def _fit(
             "train_seconds": clock.elapsed,
             "evaluation": final(model),
         }
+        if reward is not None:
+            summary["rater"] = reward.summary()
         write_json(run.path / SUMMARY, summary)
     return run

@@ -2,7 +2,7 @@
 
 from netdiffuse.users.audit import Audit, audit
 from netdiffuse.users.description import describe
-from netdiffuse.users.experience import Experience, Opinion, Rater
+from netdiffuse.users.experience import Experience, Opinion, Rater, StatefulRater
 from netdiffuse.users.parametric import ParametricRater
 from netdiffuse.users.persona import PRESETS, Persona, Preferences, draw_personas, persona_table, preset
 from netdiffuse.users.qoe import above_floor, mean_opinion_score
@@ -18,6 +18,7 @@ __all__ = [
     "Preferences",
     "Rater",
     "Sensitivities",
+    "StatefulRater",
     "above_floor",
     "audit",
     "describe",

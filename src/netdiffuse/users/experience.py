@@ -1,8 +1,8 @@
 """What a user received, what they think of it, and who can tell."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from netdiffuse.common import InvalidValueError, checks
 from netdiffuse.users.persona import Persona
@@ -80,6 +80,20 @@ class Rater(Protocol):
 
         Where a persona comes more than once, the earlier experience was the earlier one in time.
         """
+
+
+@runtime_checkable
+class StatefulRater(Rater, Protocol):
+    """A rater that depends on what was before: on memories, or on a generator."""
+
+    def forget(self, names: Collection[str] | None = None) -> None:
+        """Empty the memories of personas by their names, of all unless told."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is needed to go on bit for bit."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
 
 
 def check_pairs(personas: Sequence[Persona], experiences: Sequence[Experience]) -> None:

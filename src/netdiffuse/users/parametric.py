@@ -1,7 +1,7 @@
 """Users as a formula: the embedded rater, fast enough for any training."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -120,6 +120,17 @@ class ParametricRater:
             Opinion(float(rating), _reason(experience, factors), float(spread))
             for rating, spread, experience, factors in zip(ratings, spreads, experiences, left.T, strict=True)
         ]
+
+    def forget(self, names: Collection[str] | None = None) -> None:
+        """Nothing is remembered."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The generator's state."""
+        return {"random": self.random.bit_generator.state}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.random.bit_generator.state = state["random"]
 
 
 def _left(weight: Array, response: Array) -> Array:

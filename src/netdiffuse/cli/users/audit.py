@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from netdiffuse.cli.arguments import AsJson, Count, Folder, Name
+from netdiffuse.cli.arguments import AsJson, Count, Folder, arguments_of
+from netdiffuse.users.llm.options import LLMOptions
 
 if TYPE_CHECKING:
     from netdiffuse.users import Audit, Persona, Rater
@@ -20,23 +21,12 @@ NAMES = {
     "personas": "knows its users apart",
     "spread": "by so many points",
 }
-Prices = Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="IN OUT", help_behavior_hint="")]
-File = Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")]
+Options = Annotated[LLMOptions, tyro.conf.arg(constructor=arguments_of(LLMOptions))]
 
 
 def audit(
     rater: Literal["parametric", "llm"] = "parametric",
-    model: Name = None,
-    url: Name = None,
-    answer: Literal["json", "expected"] = "json",
-    samples: int = 1,
-    least_mass: float = 0.05,
-    constraint: Literal["json-schema", "json-object", "none"] = "json-schema",
-    concurrency: int = 8,
-    timeout: float = 60.0,
-    price: Prices = None,
-    cache: File = None,
-    offline: bool = False,
+    llm: Options = LLMOptions(),  # noqa: B008 (frozen)
     personas: tuple[str, ...] = (),
     experiences: int = 60,
     sittings: Count = None,
@@ -50,18 +40,7 @@ def audit(
 
     Args:
         rater: parametric, or llm for a language model.
-        model: of the language model, its name at the endpoint.
-        url: of an endpoint that speaks OpenAI's protocol, as http://localhost:8000/v1; OpenAI's own unless told. A key
-            is read from the environment variable NETDIFFUSE_LLM_KEY.
-        answer: json for a rating with its reason; expected for the expected rating over the digits' probabilities.
-        samples: answers to each question, averaged.
-        least_mass: probability that an expected rating needs on the digits; small models reach little.
-        constraint: how the server holds answers to JSON; json-object for that of llama-cpp-python.
-        concurrency: requests under way at once, at most.
-        timeout: of a request, seconds; a model on a CPU may need more.
-        price: of a million tokens in and out, in USD, to tell what it cost.
-        cache: SQLite file of answers; answers.sqlite in the folder of --out unless told.
-        offline: answer from the cache alone.
+        llm: of the language model, with --rater llm.
         personas: names of presets, or a JSON file with a list of personas; all presets unless told.
         experiences: random ones that every persona rates; for a language model try 10 first.
         sittings: how often everything is rated, with seeds of their own; 10 for parametric, 3 for llm unless told.
@@ -86,27 +65,22 @@ def audit(
     checks.integer("experiences", experiences, minimum=2)
     checks.seed("seed", seed)
     folder = out or Path("runs/users-audit")
-    ledger, answers, other = None, None, None
+    model, ledger, answers, other = llm.model, None, None, None
     raters: Sequence[Rater]
     if rater == "parametric":
-        if model is not None or url is not None:
-            raise InvalidValueError("--model and --url are of a language model: add --rater llm")
+        if llm.given:
+            name = llm.given[0].replace("_", "-")
+            raise InvalidValueError(f"--{name} is of a language model: add --rater llm")
         raters = [ParametricRater(seed + sitting) for sitting in range(count)]
     else:
         if model is None:
             raise InvalidValueError("--rater llm needs a --model, by its name at the endpoint")
-        from netdiffuse.users.llm import AnswerCache, Endpoint, Ledger, LLMRater, Price, Sampling
+        from netdiffuse.users.llm import LLMRater
 
         # A sitting's samples have seeds of their own, so that no two sittings share an answer.
-        ways = [
-            Sampling(answer, samples, seed=seed + sitting * samples, least_mass=least_mass) for sitting in range(count)
-        ]
-        path = cache or folder / "answers.sqlite"
-        if offline and not path.exists():
-            raise InvalidValueError(f"--offline needs answers, and there is no {path}: name their file with --cache")
-        endpoint = None if offline else Endpoint(url, constraint=constraint, concurrency=concurrency, timeout_s=timeout)
-        ledger, other = Ledger(None if price is None else Price(*price)), ParametricRater(noisy=False)
-        answers = AnswerCache(path)
+        ways = [llm.sampling(seed + sitting * llm.samples) for sitting in range(count)]
+        endpoint, ledger, other = llm.endpoint(), llm.ledger(), ParametricRater(noisy=False)
+        answers = llm.open_cache(folder)
         raters = [LLMRater(model, endpoint, sampling=way, cache=answers, ledger=ledger) for way in ways]
     with alone_on_stdout(json), counting("ratings") as done:
         found = audit_users(raters, crowd, experiences, seed, other, done=done)

@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +44,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._faults: Counter[Kind] = Counter()
+        self._given_up: Counter[Kind] = Counter()
         self._seconds = 0.0
 
     def add(self, name: str, count: int = 1) -> None:
@@ -65,6 +67,11 @@ class Ledger:
         with self._lock:
             self._faults[kind] += 1
 
+    def give_up(self, kind: Kind) -> None:
+        """Count a question that got no answer in the end, by its last fault."""
+        with self._lock:
+            self._given_up[kind] += 1
+
     def to_dict(self) -> dict[str, Any]:
         """All of it for JSON.
 
@@ -72,7 +79,8 @@ class Ledger:
             `questions` that raters were asked; `from_cache` of them that cost nothing; `fallbacks` of them that the
             stand-in answered; `requests` to the endpoint, `unmetered` of them without a count of tokens; `input_tokens`
             and `output_tokens`; `seconds` that requests took, summed; `money` and `currency`, None without a price;
-            `faults` by kind, those that a retry mended among them.
+            `faults` by kind, those that a retry mended among them; `given_up`, the questions that ended in a fault, by
+            kind: for each the stand-in answered once, and again wherever the cache brought its answer back.
         """
         with self._lock:
             names = ("questions", "from_cache", "fallbacks", "requests", "input_tokens", "output_tokens")
@@ -87,14 +95,40 @@ class Ledger:
                 )
                 found["currency"] = self.price.currency
             found["faults"] = {kind: self._faults[kind] for kind in KINDS if self._faults[kind]}
+            found["given_up"] = {kind: self._given_up[kind] for kind in KINDS if self._given_up[kind]}
             return found
 
+    def state_dict(self) -> dict[str, Any]:
+        """All counts, to go on from."""
+        with self._lock:
+            return {
+                "counts": dict(self._counts),
+                "faults": dict(self._faults),
+                "given_up": dict(self._given_up),
+                "seconds": self._seconds,
+            }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        with self._lock:
+            self._counts, self._faults = Counter(state["counts"]), Counter(state["faults"])
+            self._given_up, self._seconds = Counter(state["given_up"]), float(state["seconds"])
+
     def __str__(self) -> str:
-        said = self.to_dict()
-        faults = ", ".join(f"{count} {kind}" for kind, count in said["faults"].items()) or "none"
-        money = "" if said["money"] is None else f", {said['money']:.4g} {said['currency']}"
-        return (
-            f"{said['questions']:,} questions, {said['from_cache']:,} from the cache, {said['fallbacks']:,} answered "
-            f"by the fallback; {said['requests']:,} requests, {said['input_tokens']:,} tokens in and "
-            f"{said['output_tokens']:,} out, {said['seconds']:.1f} s{money}; faults: {faults}"
-        )
+        return in_words(self.to_dict())
+
+
+def in_words(said: Mapping[str, Any]) -> str:
+    """What `Ledger.to_dict` tells, in a line."""
+    faults = _kinds(said["faults"]) or "none"
+    money = "" if said["money"] is None else f", {said['money']:.4g} {said['currency']}"
+    given_up = f"; given up: {_kinds(said['given_up'])}" if said["given_up"] else ""
+    return (
+        f"{said['questions']:,} questions, {said['from_cache']:,} from the cache, {said['fallbacks']:,} answered "
+        f"by the fallback; {said['requests']:,} requests, {said['input_tokens']:,} tokens in and "
+        f"{said['output_tokens']:,} out, {said['seconds']:.1f} s{money}; faults: {faults}{given_up}"
+    )
+
+
+def _kinds(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items())

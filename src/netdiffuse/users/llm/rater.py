@@ -3,7 +3,7 @@
 import hashlib
 import json
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -136,9 +136,26 @@ class LLMRater:
         self.history: dict[str, list[tuple[Experience, Opinion]]] = {}
         self._warned = False
 
-    def forget(self) -> None:
-        """Empty every user's memory, as at the start of an episode."""
-        self.history.clear()
+    def forget(self, names: Collection[str] | None = None) -> None:
+        """Empty memories, as at the start of an episode: of users by their personas' names, of all unless told."""
+        for name in list(self.history) if names is None else names:
+            self.history.pop(name, None)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Memories and counts; answers are the cache's."""
+        history = {
+            name: [(asdict(experience), asdict(opinion)) for experience, opinion in lived]
+            for name, lived in self.history.items()
+        }
+        return {"history": history, "ledger": self.ledger.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.history = {
+            name: [(Experience(**experience), Opinion(**opinion)) for experience, opinion in lived]
+            for name, lived in state["history"].items()
+        }
+        self.ledger.load_state_dict(state["ledger"])
 
     def rate(self, personas: Sequence[Persona], experiences: Sequence[Experience]) -> list[Opinion]:
         """One opinion for each pair.
@@ -238,6 +255,7 @@ class LLMRater:
         fault = next(answer for answer in answers if isinstance(answer, FaultError))
         if self.fallback is None:
             raise RatingError(f"'{self.model}' gave no rating ({fault.kind}): {fault}") from fault
+        self.ledger.give_up(fault.kind)
         if not self._warned:
             self._warned = True
             warnings.warn(
