@@ -33,7 +33,7 @@ def arguments_of(options: type[Any], word: str = "") -> type[Any]:
         said: dict[str, Any] = {"name": f"{word}-{field.name}".strip("-").replace("_", "-")}
         if hints[field.name] in METAVARS:
             said |= {"metavar": METAVARS[hints[field.name]], "help_behavior_hint": ""}
-        kind = Annotated[hints[field.name], tyro.conf.arg(**said)]
+        kind: Any = Annotated[hints[field.name], tyro.conf.arg(**said)]
         made.append((field.name, kind, dataclasses.field(default=field.default)))
     name, doc = options.__name__, {"__doc__": options.__doc__, "__module__": options.__module__}
     return dataclasses.make_dataclass(name, made, bases=(options,), frozen=True, namespace=doc)

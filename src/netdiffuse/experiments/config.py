@@ -65,7 +65,7 @@ class Config:
         if self.contexts is not None:
             checks.integer("contexts", self.contexts)
         if self.rater is not None:
-            LLMRewardOptions.from_dict(check_entries(self.rater, {"model": str}))
+            LLMRewardOptions.from_dict(self.rater)
 
     def as_dict(self) -> dict[str, Any]:
         """As it is written in config.json, which leaves out `contexts` and `rater` where none were asked for."""

@@ -110,8 +110,8 @@ def check_reward(task: AnyTask, options: LLMRewardOptions, seed: int, folder: Pa
     """
     if not (isinstance(task, BatchedTask) and isinstance(task.make(1), SharedDenoisingVectorEnv)):
         raise UnsupportedError(f"nobody rates anything in {task.name}: leave out --rater, or train shared-denoising")
-    model, endpoint = _model(options), options.endpoint()
-    if endpoint is not None and not options.cache_path(folder).exists():
+    model, endpoint, answers = _model(options), options.endpoint(), options.cache_path(folder)
+    if endpoint is not None and not answers.exists():
         trial = LLMRater(model, endpoint, sampling=options.sampling(seed), fallback=None)
         trial.rate([PRESETS["average"]], [TRIAL])
 

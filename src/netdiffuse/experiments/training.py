@@ -119,10 +119,10 @@ def train(
     refuse_occupied(path)
     with _torch_threads(config.threads):
         # Before the folder is made, as both may refuse: the model its settings, the evaluation its contexts.
-        model = _make_model(config, task)
-        final = _final_score(config, task)
         if rater is not None:
             check_reward(task, rater, seed, path)
+        model = _make_model(config, task)
+        final = _final_score(config, task)
         run = Run.create(path, config, problem if isinstance(problem, Problem) else None)
         with run.locked(), rewarding(config, path, model) as reward:
             return _fit(run, task, model, None, final, checkpoint_seconds, stop, report, reward)
