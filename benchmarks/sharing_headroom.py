@@ -79,6 +79,7 @@ def main(
     """
     result: dict[str, Any] = {"machine": machine(threads), "sessions": sessions, "tries": tries, "rows": []}
     random = np.random.default_rng(0)
+    played: dict[str, NDArray[np.float64]] = {}
     for name in ("alone", "equal-shares", "greedy", "climb"):
         env = SharedDenoisingVectorEnv(sessions)
         env.reset(seed=seed)
@@ -86,11 +87,22 @@ def main(
         for _ in track(range(env.settings.slots), name, disable=json):
             action = climb(env, tries, random) if name == "climb" else DENOISING_RULES[name].choose(env, random)
             returns += env.step(action)[1]
+        played[name] = returns
+    for name, returns in played.items():
         mean, half = mean_interval(returns.tolist())
-        result["rows"].append({"decides": name, "return": mean, "half_width": half})
+        over, over_half = mean_interval((returns - played["greedy"]).tolist())  # of the same users and channels
+        row = {"decides": name, "return": mean, "half_width": half, "over_greedy": over, "over_half_width": over_half}
+        result["rows"].append(row)
     if not json:
-        rows = [[row["decides"], f"{row['return']:.1f} +- {row['half_width']:.1f}"] for row in result["rows"]]
-        show(["decides", "return of a session"], rows)
+        rows = [
+            [
+                row["decides"],
+                f"{row['return']:.1f} +- {row['half_width']:.1f}",
+                f"{row['over_greedy']:.1f} +- {row['over_half_width']:.1f}",
+            ]
+            for row in result["rows"]
+        ]
+        show(["decides", "return of a session", "over greedy, pair by pair"], rows)
     finish(result, json, out)
 
 

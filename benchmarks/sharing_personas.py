@@ -15,7 +15,7 @@ from common import finish, machine, show
 from rich.progress import track
 
 from netdiffuse import load
-from netdiffuse.common import mean_interval
+from netdiffuse.common import InvalidValueError, mean_interval
 from netdiffuse.experiments import Run, resume, train
 
 PROBLEM = "shared-denoising"
@@ -26,6 +26,8 @@ def trained(folder: Path, seed: int, shown: bool, timesteps: int) -> Run:
     path = folder / f"{'seen' if shown else 'hidden'}-s{seed}"
     if path.exists():
         run = load(path)
+        if run.config.budget["timesteps"] != timesteps:
+            raise InvalidValueError(f"{path} was made with budget {run.config.budget}: choose another --folder")
         return run if run.finished else resume(path)
     arguments = {"show_personas": shown}
     return train(PROBLEM, "gddpg", timesteps=timesteps, seed=seed, out=path, problem_args=arguments)
@@ -34,7 +36,7 @@ def trained(folder: Path, seed: int, shown: bool, timesteps: int) -> Run:
 def main(
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4),
     timesteps: int = 120_000,
-    sessions: int = 1000,
+    sessions: int = 200,
     folder: Path = Path("runs/sharing-personas"),
     threads: int = 1,
     json: bool = False,

@@ -1,16 +1,29 @@
 """Shared denoising from end to end: train, judge, draw."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from netdiffuse.baselines.denoising_rules import DENOISING_RULES
 from netdiffuse.experiments import train
+from netdiffuse.experiments.compare import compare
 from netdiffuse.experiments.figures.plot import plot_run
-from netdiffuse.experiments.figures.sharing import all_alike, bins, energy_figure, play_sessions, qoe_figure
+from netdiffuse.experiments.figures.sharing import (
+    all_alike,
+    bins,
+    compared_qoe,
+    energy_figure,
+    play_sessions,
+    qoe_figure,
+    sharing_figure,
+)
 from netdiffuse.experiments.run import Run
 from netdiffuse.experiments.tasks import make_task
 from netdiffuse.experiments.tasks.batched import play
 from netdiffuse.problems.shared_denoising import SharedDenoisingVectorEnv
+from netdiffuse.users import PRESETS
 
 SMALL = {"users": 4, "groups": 2, "slots": 3}
 
@@ -92,3 +105,58 @@ def test_bins_hold_every_entry_once():
     assert len(found) > 1
     np.testing.assert_array_equal(sum(which.astype(int) for which in found), 1)
     assert len(bins(np.ones(7))) == 1
+
+
+def test_shared_steps_are_drawn_as_counted_one_by_one():
+    env = SharedDenoisingVectorEnv(20, **SMALL)
+    played = play_sessions(env, greedy)
+    figure = sharing_figure({"greedy": played, "five": play_sessions(env, lambda e, _: all_alike(e, 5))})
+    for axes, over in zip(figure.axes, (played.similarity, played.snr_db), strict=True):
+        ours, five = axes.lines
+        np.testing.assert_array_equal(five.get_ydata(), 5)
+        edges = sorted(set(np.quantile(over, np.linspace(0, 1, 7))))
+        x, y = [], []
+        for low, high in pairwise(edges):
+            last = high == edges[-1]
+            pairs = [
+                (at, k) for at, k in zip(over.flat, played.shared.flat, strict=True)
+                if low <= at and (at < high or last)
+            ]  # fmt: skip
+            if pairs:
+                x.append(sum(at for at, _ in pairs) / len(pairs))
+                y.append(sum(k for _, k in pairs) / len(pairs))
+        assert len(x) > 2
+        np.testing.assert_allclose(ours.get_xydata(), np.transpose([x, y]))
+
+
+def test_names_of_points_stay_inside_the_axes():
+    env = SharedDenoisingVectorEnv(20, **SMALL)
+    alike = {k: play_sessions(env, lambda e, _, k=k: all_alike(e, k)) for k in range(12)}
+    figure = energy_figure("ours", alike[5], alike, {0.0: alike[7], 0.1: alike[3]})
+    FigureCanvasAgg(figure).draw()
+    axes = figure.axes[0]
+    assert {text.get_text() for text in axes.texts} >= {"alone", "k = 5", "k = 11", "0 a joule", "0.1 a joule"}
+    for text in axes.texts:
+        box = text.get_window_extent()
+        assert axes.bbox.contains(box.x0, box.y0), text
+        assert axes.bbox.contains(box.x1, box.y1), text
+    joules = [np.mean(played.joules.sum(-1)) for played in alike.values()]
+    np.testing.assert_allclose(axes.lines[0].get_xdata(), joules)
+
+
+def test_a_comparison_shows_what_personas_think_of_its_best_methods():
+    names = list(PRESETS)
+    evaluations = {
+        f"m{m}": [{"qoe": m + seed, **{f"qoe_{name}": 10 * m + i + seed for i, name in enumerate(names)}}
+                  for seed in (0, 2)]
+        for m in range(8)
+    }  # fmt: skip
+    axes = compared_qoe(evaluations).axes[0]
+    heights = [bar.get_height() for bar in axes.patches]
+    np.testing.assert_allclose(heights, [10 * m + i + 1 for m in (7, 6, 5, 4, 3, 2) for i in range(len(names))])
+    assert compared_qoe({"ppo": [{"qoe": 1.0}]}) is None  # random personas have no names
+
+
+def test_rules_compared_are_drawn_by_persona(tmp_path):
+    made = compare("shared-denoising", ["greedy", "alone"], [0, 1], out=tmp_path, problem_args=SMALL)
+    assert {path.name for path in made.figures} == {"comparison.png", "qoe.png"}

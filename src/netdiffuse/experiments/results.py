@@ -14,6 +14,7 @@ from netdiffuse.experiments.config import short_name
 from netdiffuse.experiments.evaluation import MEASURES
 from netdiffuse.experiments.figures.comparison import comparison_figure
 from netdiffuse.experiments.figures.curves import Curve, curves_figure
+from netdiffuse.experiments.figures.sharing import compared_qoe
 from netdiffuse.experiments.figures.style import save
 from netdiffuse.experiments.run import FIGURES
 
@@ -141,4 +142,9 @@ def plot_comparison(path: Path) -> list[Path]:
     for row in rows:
         values.setdefault(row["method"], []).append(row["optimality_percent"])
     final = comparison_figure(values, title=short_name(problem), measure=label)
-    return [*figures, save(final, folder / "comparison.png")]
+    figures.append(save(final, folder / "comparison.png"))
+    evaluations: dict[str, list[Row]] = {}
+    for row in rows:
+        evaluations.setdefault(row["method"], []).append(row.get("evaluation", {}))
+    personas = compared_qoe(evaluations)
+    return figures if personas is None else [*figures, save(personas, folder / "qoe.png")]

@@ -1,12 +1,13 @@
 """Shared denoising in pictures: how personas are pleased, who shares how much, energy against QoE."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from netdiffuse.baselines.denoising_rules import DENOISING_RULES, equal_split
@@ -17,6 +18,7 @@ from netdiffuse.experiments.run import Run
 from netdiffuse.experiments.tasks.batched import BatchedTask
 from netdiffuse.problems.shared_denoising import SharedDenoisingVectorEnv
 from netdiffuse.problems.shared_denoising.outcomes import STEPS
+from netdiffuse.users import PRESETS
 from netdiffuse.users.qoe import FLOOR
 
 Array = NDArray[Any]
@@ -24,8 +26,10 @@ Act = Callable[[SharedDenoisingVectorEnv, Array], Array]
 
 SESSIONS = 100
 SHOWN_RULES = ("greedy", "equal-shares", "alone")
-PRICES = (0.0, 0.003, 0.03, 0.1)  # energy weights under which greedy is drawn too
+PRICES = (0.0, 0.003, 0.03, 0.05, 0.1)  # energy weights under which greedy is drawn too
 BINS = 6
+MOST_BARS = 6  # methods in a comparison's figure: more bars are not told apart
+NAMED_STEPS = (0, 3, 5, 8, STEPS)  # of the line of equal shares
 
 
 @dataclass(frozen=True)
@@ -114,21 +118,47 @@ def all_alike(env: SharedDenoisingVectorEnv, k: int) -> Array:
 
 
 def qoe_figure(played: Mapping[str, Played], personas: list[str]) -> Figure:
-    """Draw each persona's mean opinion above the floor, a group of bars a persona, a bar a method."""
+    """Draw each persona's mean opinion above the floor in sessions, a group of bars a persona, a bar a method."""
+    heights = {name: [sessions.qoe_of(person) for person in range(len(personas))] for name, sessions in played.items()}
+    return persona_bars(heights, {name: sessions.qoe for name, sessions in played.items()}, personas)
+
+
+def compared_qoe(evaluations: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure | None:
+    """Draw `qoe_figure` of a comparison's best methods by QoE, means over the seeds; None where presets are not judged.
+
+    Args:
+        evaluations: of each method, one a seed, as in results.json.
+    """
+    presets = [name for name in PRESETS if all(f"qoe_{name}" in e for own in evaluations.values() for e in own)]
+    if not presets:
+        return None
+    means = {method: float(np.mean([e["qoe"] for e in own])) for method, own in evaluations.items()}
+    best = sorted(means, key=lambda method: -means[method])[:MOST_BARS]
+    heights = {m: [float(np.mean([e[f"qoe_{name}"] for e in evaluations[m]])) for name in presets] for m in best}
+    return persona_bars(heights, means, presets)
+
+
+def persona_bars(heights: Mapping[str, list[float]], means: Mapping[str, float], personas: list[str]) -> Figure:
+    """Draw bars.
+
+    Args:
+        heights: for each method, a mean opinion above the floor a persona.
+        means: for each method, that of all users.
+        personas: their names.
+    """
     with styled():
         figure = new_figure(1.4 + 1.25 * len(personas), 3.8)
         axes = figure.subplots()
-        places, width = np.arange(len(personas)), 0.8 / len(played)
-        inks = (POLICY, REFERENCE, "#009E73", "#A8A8A8", *COLOURS)
-        for index, (name, sessions) in enumerate(played.items()):
-            heights = [sessions.qoe_of(person) for person in range(len(personas))]
-            where = places + (index - (len(played) - 1) / 2) * width
-            axes.bar(where, heights, 0.9 * width, color=inks[index % len(inks)], label=f"{name} ({sessions.qoe:.2f})")
+        places, width = np.arange(len(personas)), 0.8 / len(heights)
+        inks = (POLICY, REFERENCE, "#009E73", "#A8A8A8", *COLOURS[3:5], COLOURS[1])
+        for index, (name, bars) in enumerate(heights.items()):
+            where = places + (index - (len(heights) - 1) / 2) * width
+            axes.bar(where, bars, 0.9 * width, color=inks[index % len(inks)], label=f"{name} ({means[name]:.2f})")
         axes.set_xticks(places, personas)
         axes.grid(visible=False, axis="x")
         axes.set_ylabel("mean opinion above 1")
         axes.set_title("how personas are pleased; mean of all in brackets")
-        figure.legend(loc="outside lower center", ncols=len(played))
+        figure.legend(loc="outside lower center", ncols=4 if len(heights) == 4 else min(3, len(heights)))
     return figure
 
 
@@ -144,7 +174,7 @@ def sharing_figure(played: Mapping[str, Played]) -> Figure:
         panels[1].set_xlabel("SNR of the equal split (dB)")
         panels[0].set_ylabel(f"shared steps of {STEPS}")
         panels[0].set_ylim(0, STEPS)
-        panels[0].set_title("who shares: mean, and the middle half")
+        panels[0].set_title("who shares: means")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(played))
     return figure
 
@@ -161,8 +191,6 @@ def _binned(axes: Axes, over: Array, shared: NDArray[np.int64], name: str, ink: 
     groups = bins(over)
     x = [float(over[which].mean()) for which in groups]
     axes.plot(x, [float(shared[which].mean()) for which in groups], color=ink, marker="o", ms=4, label=name)
-    low, high = ([float(np.quantile(shared[which], q)) for which in groups] for q in (0.25, 0.75))
-    axes.fill_between(x, low, high, color=ink, alpha=0.15, linewidth=0)
 
 
 def energy_figure(name: str, policy: Played, alike: Mapping[int, Played], greedy: Mapping[float, Played]) -> Figure:
@@ -177,17 +205,30 @@ def energy_figure(name: str, policy: Played, alike: Mapping[int, Played], greedy
     with styled():
         figure = new_figure(6.4, 4.2)
         axes = figure.subplots()
-        line = [(s.slot_joules, s.qoe) for _, s in sorted(alike.items())]
-        axes.plot(*zip(*line, strict=True), color=MUTED, marker=".", label="k steps for all, equal shares")
-        for k in (0, STEPS // 2, STEPS):
-            if k in alike:
-                axes.annotate(f"k = {k}", line[k], xytext=(5, 5), textcoords="offset points", fontsize=8.5, color=MUTED)
-        front = sorted((s.slot_joules, s.qoe) for s in greedy.values())
-        axes.plot(*zip(*front, strict=True), color=REFERENCE, marker="o", ms=4, label="greedy, energy cheap to dear")
+        line = {k: (s.slot_joules, s.qoe) for k, s in sorted(alike.items())}
+        axes.plot(
+            *zip(*line.values(), strict=True), color=MUTED, marker=".", label="k for all, equal power and bandwidth"
+        )
+        front = {price: (s.slot_joules, s.qoe) for price, s in sorted(greedy.items())}
+        axes.plot(
+            *zip(*front.values(), strict=True), color=REFERENCE, marker="o", ms=4, label="greedy by price of energy"
+        )
         axes.plot(policy.slot_joules, policy.qoe, "*", color=POLICY, ms=15, label=name)
-        axes.margins(x=0.12, y=0.12)
+        for k in NAMED_STEPS:
+            if k in line:
+                _tell(axes, line[k], "alone" if k == 0 else f"k = {k}", (0, 7) if STEPS // 2 < k < STEPS else (4, -13))
+        for price in (min(front), max(front)):
+            _tell(axes, front[price], f"{price:g} a joule", (-4, 7), "right")
+        axes.margins(x=0.14, y=0.14)
         axes.set_xlabel("energy of a slot: server and devices (J)")
         axes.set_ylabel("mean opinion above 1")
         axes.set_title("energy against quality of experience")
         figure.legend(loc="outside lower center", ncols=3, fontsize=8.5)
     return figure
+
+
+def _tell(axes: Axes, point: tuple[float, float], word: str, offset: tuple[float, float], side: str = "left") -> None:
+    """Name a point, legible over lines and stars."""
+    halo = [withStroke(linewidth=2.5, foreground="white")]
+    style: dict[str, Any] = {"fontsize": 8.5, "color": MUTED, "ha": side, "path_effects": halo, "zorder": 5}
+    axes.annotate(word, point, xytext=offset, textcoords="offset points", **style)
