@@ -6,6 +6,7 @@ studio on the same folder.
 """
 
 import contextlib
+import os
 import re
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from netdiffuse.studio.stopping import Stopping
 
 JobState = Literal["queued", "running", "ended"]
 MOST_AT_ONCE = 64
+LOG_BYTES = 20_000  # of a log's end that are read
 KEPT = 50  # ended jobs, whose logs say why one failed
 _PROGRAM = """
 import signal
@@ -179,14 +181,20 @@ class Jobs:
 
     def log(self, id_: str) -> str:
         """The end of what a job's process has said."""
-        path = self.folder / f"{_checked(id_)}.log"
-        return path.read_bytes()[-20_000:].decode(errors="replace") if path.is_file() else ""
+        try:
+            with open(self.folder / f"{_checked(id_)}.log", "rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_BYTES))
+                return file.read().decode(errors="replace")
+        except FileNotFoundError:
+            return ""
 
     def failure(self, job: Job) -> str | None:
         """Why a job has ended, where it did not end well."""
+        if job.state != "ended":
+            return None
         said = self.log(job.id)
         lines = said.strip().splitlines()
-        if job.state != "ended" or not lines:
+        if not lines:
             return None
         broke = lines[-1].startswith("error: ") or "Traceback (most recent call last)" in said
         return lines[-1].removeprefix("error: ") if broke else None

@@ -1,12 +1,14 @@
 """Denoise: prompts share the first steps of a chain, which is handed over a link; step by step, against unsplit."""
 
 import importlib.util
+from collections.abc import Callable
 from typing import Any
 
 from nicegui import run, ui
 
 from netdiffuse.common import MissingExtraError, NetdiffuseError
 from netdiffuse.studio.frame import card, page, repeat_button, said, tile
+from netdiffuse.studio.newest import Newest
 from netdiffuse.studio.repeat import Lines
 from netdiffuse.studio.split import EXACT, Member, Shown, Wish, prompts_in, split_chain, users
 from netdiffuse.studio.state import Studio
@@ -176,12 +178,16 @@ def _edge() -> None:
         watch = ui.switch("Watch")
         state = ui.column().classes("w-full gap-1")
 
-        async def look() -> None:
+        newest = Newest()
+
+        async def look(wanted: Callable[[], bool]) -> None:
             if importlib.util.find_spec("prometheus_client") is None:
                 raise MissingExtraError("watching an edge server", "denoising")
             from netdiffuse.studio.edge import ask_edge
 
             found = await ask_edge(str(url.value), str(token.value or ""))
+            if not wanted():  # another address was typed, or it is watched no more
+                return
             state.clear()
             with state:
                 ui.label(found.model).classes("nd-muted")
@@ -190,9 +196,12 @@ def _edge() -> None:
                         tile(name).text = f"{value:,.0f}"
 
         async def tick() -> None:
+            wanted = newest.ask()
             try:
-                await look()
+                await look(wanted)
             except NetdiffuseError as error:
+                if not wanted():
+                    return
                 state.clear()
                 with state:
                     ui.label(str(error)).classes("text-negative").props('role="alert"')
@@ -200,11 +209,13 @@ def _edge() -> None:
         timer = ui.timer(WATCH_S, tick, active=False)
 
         def change() -> None:
+            newest.ask()
             timer.active = bool(watch.value)
             if not watch.value:
                 state.clear()
 
         watch.on_value_change(change)
+        url.on_value_change(lambda: newest.ask())
 
 
 def _number(label: str, value: float, low: float, high: float) -> Any:

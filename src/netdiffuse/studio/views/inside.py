@@ -11,6 +11,7 @@ from netdiffuse.common import NetdiffuseError
 from netdiffuse.studio.charts import bars_chart
 from netdiffuse.studio.frame import card, chart, page, repeat_button, said, show, tile
 from netdiffuse.studio.inside import Inside, Look
+from netdiffuse.studio.newest import Newest
 from netdiffuse.studio.repeat import Lines, decision_lines
 from netdiffuse.studio.state import Studio
 
@@ -32,28 +33,33 @@ def pages(studio: Studio) -> None:
                     choice = ui.select(usable, label="Run", value=run if run in usable else None, with_input=True)
                     choice.props("dense outlined").classes("w-72")
                 place = ui.column().classes("w-full")
+            newest = Newest()
             if not usable:
                 with place:
                     ui.label("There is no run with a checkpoint yet: train one first.").classes("nd-muted")
 
             async def open_() -> None:
+                wanted, name = newest.ask(), choice.value
                 place.clear()
-                if not choice.value:
+                if not name:
                     return
-                ui.navigate.history.replace(f"/inside?run={quote(choice.value)}")
+                ui.navigate.history.replace(f"/inside?run={quote(name)}")
                 with place:
                     spinner = ui.spinner(size="lg").props('aria-label="Opening the run"')
-                record = studio.record(choice.value)
+                record = studio.record(name)
+                found, trouble = None, ""
                 try:
                     found = None if record is None else await studio.inside(record)
                 except (NetdiffuseError, OSError) as error:
-                    found = None
-                    with place:
-                        ui.label(str(error)).classes("text-negative").props('role="alert"')
+                    trouble = str(error)
+                if not wanted():  # another run was chosen meanwhile, and has cleared the place
+                    return
                 spinner.delete()
-                if found is not None:
-                    with place:
-                        _Picture(found, choice.value, studio.shown / choice.value)
+                with place:
+                    if trouble:
+                        ui.label(trouble).classes("text-negative").props('role="alert"')
+                    if found is not None:
+                        _Picture(found, name, studio.shown / name)
 
             choice.on_value_change(open_)
             if usable and choice.value is None:

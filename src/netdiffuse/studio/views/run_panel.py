@@ -12,6 +12,7 @@ from netdiffuse.experiments.progress import duration
 from netdiffuse.studio.charts import Points, curve_chart, small_chart
 from netdiffuse.studio.frame import card, chart, repeat_button, said, show, state_badge, tile
 from netdiffuse.studio.levels import known_levels, measured_levels
+from netdiffuse.studio.newest import Newest
 from netdiffuse.studio.repeat import Lines, Training
 from netdiffuse.studio.runs import Progress, RunRecord, curve_of, measure_of_curve, progress_of
 from netdiffuse.studio.state import Studio
@@ -31,6 +32,7 @@ class RunPanel:
         self.studio = studio
         self.name = name
         self._levels: dict[str, dict[str, float]] = {}
+        self._newest = Newest()
         self._drawn: object = None
         self._buttons: object = None
         with card("Run") as title:
@@ -55,6 +57,7 @@ class RunPanel:
     def choose(self, name: str) -> None:
         """Show another run."""
         self.name = name
+        self._newest.ask()  # what is being read of the run before comes too late
         self._drawn = None
         ui.navigate.history.push(f"/?run={quote(name)}")
 
@@ -80,21 +83,24 @@ class RunPanel:
             self._bar.value = 0.0
             self._draw(None, None, {}, "waits for its first evaluation" if waits else "nothing trained yet")
             return
+        wanted = self._newest.ask()
+        trouble, curve = "", None
         try:
-            curve = curve_of(record)
-            self._trouble.set_visibility(False)
-        except RunError as error:
-            curve = None
-            self._trouble.text = str(error)
-            self._trouble.set_visibility(True)
+            curve = await run.io_bound(curve_of, record)
+        except (RunError, OSError) as error:
+            trouble = str(error)
+        levels = await self._find_levels(record)
+        if not wanted():
+            return
+        self._trouble.text = trouble
+        self._trouble.set_visibility(bool(trouble))
         progress = progress_of(record, curve)
         self._show_numbers(record, curve, progress)
         self._bar.value = progress.fraction
-        levels = await self._find_levels(record)
         self._draw(record, curve, levels, record.name)
 
     async def _find_levels(self, record: RunRecord) -> dict[str, float]:
-        found = known_levels(record, self.studio.records)
+        found = await run.io_bound(known_levels, record, self.studio.records)
         if found is not None:
             return found
         assert record.config is not None

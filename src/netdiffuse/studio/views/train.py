@@ -60,7 +60,11 @@ def form_card(studio: Studio, choose: Callable[[str], None]) -> None:
             if training is None:
                 return None
             seed = int(training.options.get("seed", 0))
-            name = studio.free_name(training.problem, training.algorithm, seed)
+            try:
+                name = studio.free_name(training.problem, training.algorithm, seed)
+            except (NetdiffuseError, OSError) as error:
+                said(error)
+                return None
             return training.lines(str(studio.shown / name))
 
         async def start() -> None:
