@@ -171,8 +171,9 @@ class _Comparison:
         ui.download.content(made, f"comparison.{kind}")
 
     def _lines(self) -> Lines | None:
-        names = [name for name, box in self.boxes.items() if box.value]
-        if not names:
+        if self.chosen is None:
             said("choose runs first")
             return None
-        return comparison_lines([str(self.studio.shown / name) for name in names])
+        methods = [row["method"] for row in self.chosen.rows]
+        runs = zip(self.chosen.names, methods, strict=True)
+        return comparison_lines({str(self.studio.shown / name): method for name, method in runs})
