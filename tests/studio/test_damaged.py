@@ -45,6 +45,20 @@ def test_a_damaged_queue_is_said_on_the_page(root):
         server.end()
 
 
+def test_a_return_is_not_called_optimality(tmp_path):
+    settings = {"n_steps": 64, "batch_size": 32}
+    root = tmp_path / "runs"
+    experiments.train("CartPole-v1", "ppo", timesteps=64, n_envs=1, contexts=1, settings=settings, out=root / "r")
+    server = Server(root)
+    try:
+        with chromium() as browser:
+            browser.open(server.url("/?run=r"))
+            browser.with_text(".nd-tile .name", "return")
+            assert "optimality" not in [e.text for e in browser.driver.find_elements("css selector", ".nd-tile .name")]
+    finally:
+        server.end()
+
+
 def test_how_many_at_once_is_known_without_the_file(root):
     studio = Studio(root)
     studio.jobs.at_once = 3

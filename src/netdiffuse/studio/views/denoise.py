@@ -7,7 +7,7 @@ from typing import Any
 from nicegui import run, ui
 
 from netdiffuse.common import MissingExtraError, NetdiffuseError
-from netdiffuse.studio.frame import card, page, repeat_button, said, tile
+from netdiffuse.studio.frame import card, describe, page, repeat_button, said, tile
 from netdiffuse.studio.newest import Newest
 from netdiffuse.studio.repeat import Lines
 from netdiffuse.studio.split import EXACT, Member, Shown, Wish, prompts_in, split_chain, users
@@ -137,7 +137,7 @@ class _Results:
                                 self.pictures.append(ui.image(member.pictures[-1]).classes("nd-picture"))
                                 self.stages.append(ui.label().classes("nd-muted"))
                             with ui.column().classes("col gap-1"):
-                                ui.image(member.alone).classes("nd-picture").props(f'alt="{member.prompt}, alone"')
+                                describe(ui.image(member.alone).classes("nd-picture"), f"{member.prompt}, alone", "alt")
                                 ui.label("alone").classes("nd-muted")
                         near = "equal" if member.psnr_db is None else f"PSNR {member.psnr_db:.1f} dB"
                         ui.label(f"to alone: {near}, SSIM {member.ssim:.3f}, MSE {member.mse:.4f}").classes("nd-muted")
@@ -151,7 +151,8 @@ class _Results:
             with ui.element("div").classes("w-full").style(columns):
                 for step, picture in zip(shown.at, member.pictures, strict=True):
                     small = ui.image(picture).classes("nd-picture")
-                    small.props(f'alt="{member.prompt}, step {step}"').tooltip(f"{member.prompt}, step {step}")
+                    small.tooltip(f"{member.prompt}, step {step}")
+                    describe(small, f"{member.prompt}, step {step}", "alt")
                     small.style(f"border-color: {_ink(step, member)}; border-width: 2px; border-radius: 4px")
 
     def _draw(self) -> None:
@@ -162,7 +163,7 @@ class _Results:
             shared = step <= member.shared and member.shared > 0
             picture.set_source(member.pictures[place])
             picture.style(f"border-color: {_ink(step, member)}")
-            picture.props(f'alt="{member.prompt}, step {step}"')
+            describe(picture, f"{member.prompt}, step {step}", "alt")
             stage.text = "hand-off" if shared and step == member.shared else "shared" if shared else "own steps"
 
 

@@ -9,7 +9,7 @@ from nicegui import ui
 
 from netdiffuse.common import NetdiffuseError
 from netdiffuse.studio.charts import bars_chart
-from netdiffuse.studio.frame import card, chart, page, repeat_button, said, show, tile
+from netdiffuse.studio.frame import card, chart, describe, page, repeat_button, said, show, tile
 from netdiffuse.studio.inside import Inside, Look
 from netdiffuse.studio.newest import Newest
 from netdiffuse.studio.repeat import Lines, decision_lines
@@ -140,7 +140,7 @@ class _Picture:
             ui.label(name.replace("_", " ")).classes("nd-muted").style("min-width: 64px")
             slider = ui.slider(min=0, max=float(f"{self._reach:.3g}"), step=float(f"{self._reach / 400:.1g}"))
             slider.value = self.context[entry]
-            slider.props(f'dense aria-label="{name}"').classes("col")
+            describe(slider.props("dense").classes("col"), name)
             number = ui.label(f"{self.context[entry]:.3g}").style("min-width: 44px; text-align: right")
 
             def change(event: Any) -> None:
@@ -220,4 +220,5 @@ class _Picture:
             self.inside.shaped(self.context),
             self.inside.names,
             self.inside.one_shot,
+            self.inside.diffusion,
         )

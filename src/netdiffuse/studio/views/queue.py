@@ -6,7 +6,7 @@ from typing import Any
 from nicegui import ui
 
 from netdiffuse.common import NetdiffuseError
-from netdiffuse.studio.frame import card, said
+from netdiffuse.studio.frame import card, describe, said
 from netdiffuse.studio.jobs import MOST_AT_ONCE, Job
 from netdiffuse.studio.state import Studio
 
@@ -58,7 +58,7 @@ class QueuePanel:
             if word == "Dismiss":
                 label.classes("text-negative").props('role="alert"')
             remove = _doing(lambda: self.studio.jobs.remove(job.id))
-            ui.button(word, on_click=remove).props(f'flat dense aria-label="{word} {job.run}"')
+            describe(ui.button(word, on_click=remove).props("flat dense"), f"{word} {job.run}")
 
     def _at_once(self) -> None:
         def change() -> None:

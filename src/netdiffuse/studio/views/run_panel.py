@@ -10,7 +10,7 @@ from netdiffuse.common import NetdiffuseError, RunError
 from netdiffuse.experiments.evaluation import MEASURES
 from netdiffuse.experiments.progress import duration
 from netdiffuse.studio.charts import Points, curve_chart, small_chart
-from netdiffuse.studio.frame import card, chart, repeat_button, said, show, state_badge, tile
+from netdiffuse.studio.frame import card, chart, named_tile, repeat_button, said, show, state_badge, tile
 from netdiffuse.studio.levels import known_levels, measured_levels
 from netdiffuse.studio.newest import Newest
 from netdiffuse.studio.repeat import Lines, Training
@@ -18,6 +18,11 @@ from netdiffuse.studio.runs import Progress, RunRecord, curve_of, measure_of_cur
 from netdiffuse.studio.state import Studio
 
 MOST_LOSSES = 3
+FIRST_TILE = {
+    "return_mean": ("return", "{:.1f}"),
+    "optimality_percent": ("optimality", "{:.2f}%"),
+    "utility_mean": ("mean utility", "{:.5g}"),
+}  # measure to its name and form, the first that a run has
 
 
 class RunPanel:
@@ -44,8 +49,10 @@ class RunPanel:
                 self._actions = ui.row().classes("items-center gap-1")
             self._trouble = ui.label().classes("text-negative").props('role="alert"')
             with ui.row().classes("w-full gap-x-4 gap-y-2"):
-                names = ("optimality", "gap closed", "saturation", "timesteps", "steps/s", "trained", "time left")
-                self._tiles = {name: tile(name) for name in names}
+                # The first one says what it is once that is known: a return is no optimality.
+                first, self._measure = named_tile("optimality")
+                names = ("gap closed", "saturation", "timesteps", "steps/s", "trained", "time left")
+                self._tiles = {"measure": first} | {name: tile(name) for name in names}
             self._bar = ui.linear_progress(0, show_value=False).props(
                 'rounded size=6px aria-label="Share of the budget used"'
             )
@@ -118,8 +125,11 @@ class RunPanel:
             value = last.get(name)
             return form.format(value) if isinstance(value, (int, float)) and not pd.isna(value) else "–"
 
+        known = (name for name in FIRST_TILE if number(name, "{}") != "–")
+        measure = next(known, "optimality_percent")
+        word, form = FIRST_TILE[measure]
         values = {
-            "optimality": number("optimality_percent", "{:.2f}%"),
+            "measure": number(measure, form),
             "gap closed": number("gap_closed_percent", "{:.1f}%"),
             "saturation": number("saturation_percent", "{:.1f}%"),
             "timesteps": f"{progress.timesteps:,}",
@@ -127,8 +137,7 @@ class RunPanel:
             "trained": duration(progress.seconds),
             "time left": "–" if progress.seconds_left is None else duration(progress.seconds_left),
         }
-        if "return_mean" in last:
-            values["optimality"] = number("return_mean", "{:.1f}")
+        self._measure.text = word
         for name, text in values.items():
             self._tiles[name].text = text
 
