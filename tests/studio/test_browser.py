@@ -127,6 +127,10 @@ def test_prompts_share_their_first_steps(server, browser):
     browser.waits_for("own steps")
     browser.find('[aria-label="Denoising step"] [tabindex]').send_keys(*[Keys.ARROW_LEFT] * 2)
     browser.waits_for("hand-off")
+    typed = """an "apple" isn't <b>a lemon</b>"""
+    browser.write("Prompts, one a user and line", f"{typed}\na lemon on a table")
+    browser.click("button", "Denoise")
+    until(lambda: browser.script("return [...document.images].map(image => image.alt)").count(f"{typed}, alone") == 1)
     browser.write("Model", "no/such/folder")
     browser.click("button", "Denoise")
     browser.waits_for("the model 'no/such/folder' cannot be opened")

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import os
 import shutil
 
 import pytest
@@ -77,6 +78,37 @@ def test_what_cannot_be_compared_is_said(store):
     with pytest.raises(InvalidValueError, match="has no result yet"):
         chosen(store, "begun")
     assert "begun" in chosen(store, "begun", "ppo-1").left_out[0]
+
+
+def test_a_seed_counts_once_and_the_newest_of_it(store):
+    again = store.root / "again"
+    shutil.copytree(store.root / "ppo-1", again)
+    for path in again.iterdir():
+        if path.is_file():
+            os.utime(path, (2e9, 2e9))
+    found = chosen(store, "ppo-1", "again", "ppo-2")
+    shutil.rmtree(again)
+    assert found.names == ["again", "ppo-2"]
+    assert [line.seeds for line in found.table(80.0)] == [[80.0, 86.0]]
+    assert found.left_out == ["ppo-1, whose seed again has too and is newer"]
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ({"budget": {"seconds": None, "timesteps": 128}}, ("256 timesteps", "128 timesteps")),
+        ({"n_envs": 4}, ("8 environments", "4 environments")),
+        ({"budget": {"seconds": None, "timesteps": 1024}}, ("finished", "stopped early")),
+    ],
+)
+def test_runs_of_other_budgets_and_settings_are_not_averaged(store, entries, words):
+    config = store.root / "ppo-2" / "config.json"
+    before = config.read_text()
+    config.write_text(json.dumps(json.loads(before) | entries))
+    lines = {line.seeds[0]: line for line in chosen(store, "ppo-1", "ppo-2").table(80.0)}
+    config.write_text(before)
+    assert lines.keys() == {80.0, 86.0}
+    assert [word in lines[value].method for word, value in zip(words, (80.0, 86.0), strict=True)] == [True, True]
 
 
 def test_levels_come_from_a_run_on_the_same_problem_or_are_measured(store):

@@ -1,6 +1,9 @@
 import ast
 import shlex
+import subprocess
+import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -44,14 +47,51 @@ def test_the_command_and_the_python_repeat_a_training(root):
     assert again.options.items() >= ASKED.options.items()
 
 
-def test_a_decision_is_repeated(root, capsys, tmp_path, monkeypatch):
+def printed_by(python: str) -> list[list[float]]:
+    """The rows that a program prints."""
+    done = subprocess.run([sys.executable, "-c", python], capture_output=True, text=True, check=True)
+    return [ast.literal_eval(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def one_step(tmp_path_factory):
+    path = tmp_path_factory.mktemp("repeat") / "ppo"
+    settings = {"n_steps": 8, "batch_size": 32}
+    experiments.train("power-allocation", "ppo", timesteps=128, n_envs=8, contexts=50, settings=settings, out=path)
+    return path
+
+
+@pytest.mark.parametrize("seed", [None, 5])
+@pytest.mark.parametrize("name", ["command", "ppo"])
+def test_the_python_prints_what_is_shown(root, one_step, name, seed):
+    path = str(root / "command" if name == "command" else one_step)
+    inside = look_into(path)
+    context = inside.sample(seed=1)
+    look = inside.look(context, seed)
+    assert inside.look(context, seed) == look
+    lines = decision_lines(path, seed, inside.shaped(context), inside.names, diffusion=inside.diffusion)
+    assert np.array(printed_by(lines.python)) == pytest.approx(np.array(look.steps), abs=1e-5)
+    assert lines.command.startswith("#") == (seed is not None)  # no command draws from a seed
+
+
+def test_every_seed_is_repeated(tmp_path):
+    asked = Training("power-allocation", "ppo", {"timesteps": 64, "n_envs": 8, "contexts": 10}, {"n_steps": 8})
+    outs = {seed: str(tmp_path / f"s{seed}") for seed in (3, 4)}
+    lines = asked.lines_of_seeds(outs)
+    exec(lines.python, {})
+    assert [experiments.load(out).config.seed for out in outs.values()] == [3, 4]
+    commands = [shlex.split(line) for line in lines.command.splitlines()]
+    assert [(words[words.index("--seed") + 1], words[-1]) for words in commands] == [
+        (str(seed), out) for seed, out in outs.items()
+    ]
+    assert asked.lines_of_seeds({3: "x"}) == asked.with_seed(3).lines("x")
+
+
+def test_the_command_decides_as_the_deterministic_chain(root, tmp_path, monkeypatch):
     inside = look_into(str(root / "command"))
     context = inside.sample(seed=1)
     look = inside.look(context, None)
     lines = decision_lines(str(root / "command"), None, inside.shaped(context), inside.names)
-    exec(lines.python, {})
-    printed = capsys.readouterr().out
-    assert f"{look.steps[-1][0]:.4f}" in printed
     monkeypatch.chdir(tmp_path)
     table, decide = lines.command.splitlines()
     _, form, header, row, _, file = shlex.split(table.replace("> ", "'>' "))
@@ -63,12 +103,18 @@ def test_a_decision_is_repeated(root, capsys, tmp_path, monkeypatch):
 
 def test_a_comparison_is_repeated(root, capsys):
     records = RunStore(root).scan()
-    exec(comparison_lines([str(record.path) for record in records]).python, {})
-    assert "diffusion-apg:batch_size=64:schedule=cosine" in capsys.readouterr().out
+    exec(comparison_lines({str(record.path): f"mine {record.name}" for record in records}).python, {})
+    printed = capsys.readouterr().out
+    assert "mine command" in printed
+    assert "mine python" in printed
 
 
 def test_python_is_python():
-    for lines in (ASKED.lines("it's here"), comparison_lines(["a b", "c"]), decision_lines("r", 0, [1.0], ["gain_0"])):
+    for lines in (
+        ASKED.lines("it's here"),
+        comparison_lines({"a b": "m", "c": "it's"}),
+        decision_lines("r", 0, [1.0], ["gain_0"]),
+    ):
         ast.parse(lines.python)
         assert "'\"'\"'" in lines.command or "it's" not in lines.command
 

@@ -159,6 +159,14 @@ def holder(path: Path) -> Holder | None:
     return None
 
 
+def last_holder(path: Path) -> Holder | None:
+    """Who holds the lock on a file, or held it last; None where nobody has said."""
+    try:
+        return _written(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+
+
 def _written(text: str) -> Holder:
     try:
         entries = check_entries(json.loads(text), {"pid": int, "host": str})

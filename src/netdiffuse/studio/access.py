@@ -1,7 +1,5 @@
 """Who may use the page: nobody without the password, and on this machine nobody through another name."""
 
-import asyncio
-import secrets
 from collections.abc import Awaitable, Callable
 
 from fastapi import Request, Response
@@ -11,6 +9,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from netdiffuse.studio.frame import look
+from netdiffuse.studio.password import Password
 
 OPEN = ("/login", "/_nicegui")  # the page that asks, and the parts that pages are made of
 WAIT_S = 1.0  # after a wrong password
@@ -28,8 +27,10 @@ def guard(password: str | None, local: bool) -> None:
     if password is None:
         return
 
+    right = Password(password, WAIT_S)
+
     async def ask_first(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
-        known = app.storage.user.get("known") == password_mark(password)
+        known = right.knows(app.storage.user.get("known"))
         if known or request.url.path.startswith(OPEN):
             return await go_on(request)
         return RedirectResponse("/login")
@@ -41,21 +42,13 @@ def guard(password: str | None, local: bool) -> None:
         look("Log in")
 
         async def enter() -> None:
-            if secrets.compare_digest(str(entry.value).encode(), password.encode()):
-                app.storage.user["known"] = password_mark(password)
+            if await right.fits(str(entry.value)):
+                app.storage.user["known"] = right.mark
                 ui.navigate.to("/")
                 return
-            await asyncio.sleep(WAIT_S)
             entry.error = "that is not the password"
 
         with ui.card().classes("absolute-center w-80 items-stretch"):
             ui.label("netdiffuse studio").classes("text-h6")
             entry = ui.input("Password", password=True).on("keydown.enter", enter)
             ui.button("Log in", on_click=enter, color="accent")
-
-
-def password_mark(password: str) -> str:
-    """What a browser that knew the password is remembered by: another password makes it a stranger again."""
-    import hashlib
-
-    return hashlib.sha256(f"netdiffuse studio {password}".encode()).hexdigest()

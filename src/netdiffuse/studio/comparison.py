@@ -17,6 +17,7 @@ from netdiffuse.experiments.figures.comparison import comparison_figure
 from netdiffuse.experiments.figures.curves import Curve, band, curves_figure
 from netdiffuse.experiments.figures.style import styled
 from netdiffuse.experiments.results import Row, measure_in, time_to
+from netdiffuse.studio.pooling import Candidate, doubled, labels
 from netdiffuse.studio.runs import RunRecord
 
 
@@ -48,8 +49,10 @@ class Chosen:
         records: the runs, at least one.
 
     Attributes:
-        rows: as in a comparison's results.json.
-        left_out: why runs are not among them: they are damaged, or have not come to a stop.
+        rows: as in a comparison's results.json; runs of one method that differ in more than the seed have a name
+            of their own there.
+        names: of the runs, one a row.
+        left_out: why runs are not among them: they are damaged, have not come to a stop, or repeat a seed.
 
     Raises:
         InvalidValueError: none that can be used, or runs of several problems.
@@ -58,11 +61,21 @@ class Chosen:
     def __init__(self, records: Sequence[RunRecord]) -> None:
         self.rows: list[Row] = []
         self.left_out: list[str] = []
+        found: list[tuple[Candidate, Row]] = []
         for record in records:
             try:
-                self.rows.append(row_of(load(record.path)))
+                run = load(record.path)
+                row = row_of(run)
+                found.append((Candidate(record.name, row["method"], run.config, run.finished, record.changed), row))
             except (RunError, OSError) as error:
                 self.left_out.append(str(error))
+        candidates = [candidate for candidate, _ in found]
+        newer = doubled(candidates)
+        self.left_out += [f"{name}, whose seed {other} has too and is newer" for name, other in newer.items()]
+        self.names = [candidate.name for candidate in candidates if candidate.name not in newer]
+        for (candidate, row), label in zip(found, labels(candidates), strict=True):
+            if candidate.name not in newer:
+                self.rows.append({**row, "method": label})
         if not self.rows:
             raise InvalidValueError("; ".join(self.left_out) or "choose a run or more")
         asked = {(row["problem"], repr(sorted(row["problem_args"].items()))) for row in self.rows}

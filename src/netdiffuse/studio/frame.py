@@ -95,10 +95,23 @@ def card(title: str) -> Iterator[ui.row]:
 
 def tile(name: str) -> ui.label:
     """A number with its name below; returns the number."""
+    return named_tile(name)[0]
+
+
+def named_tile(name: str) -> tuple[ui.label, ui.label]:
+    """A number with its name below; returns both."""
     with ui.column().classes("nd-tile gap-0"):
-        value = ui.label("–").classes("value")
-        ui.label(name).classes("name")
-    return value
+        return ui.label("–").classes("value"), ui.label(name).classes("name")
+
+
+def describe(element: ui.element, text: str, attribute: str = "aria-label") -> None:
+    """Give an element words for those who do not see it; any words, as they were typed.
+
+    In a text of `props`, a quotation mark would end them.
+    """
+    if element.props.get(attribute) != text:
+        element.props[attribute] = text
+        element.update()
 
 
 def chart(height: str = "300px") -> ui.echart:
@@ -113,9 +126,7 @@ def show(element: ui.echart, options: dict[str, object], described: str) -> None
         element.options.update(options)
         element.update()
     element.props["role"] = "img"
-    if element.props.get("aria-label") != described:
-        element.props["aria-label"] = described
-        element.update()
+    describe(element, described)
 
 
 def repeat_button(lines: Callable[[], Lines | None]) -> None:

@@ -57,6 +57,7 @@ class Inside(ABC):
         utility_unit: of the utility.
         shape: of a context.
         one_shot: whether `netdiffuse decide` knows such contexts.
+        diffusion: whether the policy has a chain; else it decides in one step.
     """
 
     run: Run
@@ -65,6 +66,7 @@ class Inside(ABC):
     utility_unit: str = ""
     shape: tuple[int, ...]
     one_shot = True
+    diffusion = True
 
     @abstractmethod
     def sample(self, seed: int) -> list[float]:
@@ -115,6 +117,7 @@ class _OneShot(Inside):
         self.utility_unit = problem.utility_unit
         self.shape = problem.context_shape
         self.model = run.model
+        self.diffusion = isinstance(self.model, DiffusionAlgorithm)
 
     def sample(self, seed: int) -> list[float]:
         return list(self.problem.sample_contexts(1, generator(seed)).flatten().tolist())
@@ -126,7 +129,10 @@ class _OneShot(Inside):
         if isinstance(self.model, DiffusionAlgorithm):
             actions = torch.as_tensor(self.model.denoising_trajectory(contexts.numpy(), seed=seed))[:, 0]
         else:  # decides in one step
-            actions = torch.as_tensor(self.model.predict(contexts.numpy(), deterministic=seed is None)[0])
+            with torch.random.fork_rng():  # SB3 draws from the global random numbers
+                if seed is not None:
+                    torch.manual_seed(seed)
+                actions = torch.as_tensor(self.model.predict(contexts.numpy(), deterministic=seed is None)[0])
         decisions = problem.feasible.decode(actions)  # (steps + 1, ...)
         utilities = problem.utility(contexts.expand(len(decisions), *self.shape), decisions)
         reference = problem.reference(contexts)

@@ -8,7 +8,6 @@ studio on the same folder.
 import contextlib
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -18,12 +17,23 @@ from pathlib import Path
 from typing import Any, Literal
 
 from netdiffuse.common import InvalidValueError, RunError, checks
-from netdiffuse.common.files import Holder, check_entries, holder, locked, read_json, write_holder, write_json
+from netdiffuse.common.files import (
+    Holder,
+    check_entries,
+    holder,
+    last_holder,
+    locked,
+    read_json,
+    write_holder,
+    write_json,
+)
 from netdiffuse.experiments.children import environment
 from netdiffuse.experiments.run import LOCK
+from netdiffuse.studio.stopping import Stopping
 
 JobState = Literal["queued", "running", "ended"]
 MOST_AT_ONCE = 64
+LOG_BYTES = 20_000  # of a log's end that are read
 KEPT = 50  # ended jobs, whose logs say why one failed
 _PROGRAM = """
 import signal
@@ -63,6 +73,7 @@ class Jobs:
         self.root = root
         self.folder = root / ".studio" / "jobs"
         self._settings = root / ".studio" / "queue.json"
+        self._stopping = Stopping(root / ".studio" / "told")
         self._children: list[subprocess.Popen[bytes]] = []
         self._lock = contextlib.ExitStack()
         self._starts = False
@@ -108,8 +119,8 @@ class Jobs:
         """
         jobs = self.all()
         # One that has stopped training still draws its figures for a while: what goes on with it waits for that.
-        goes_on = first and holder(self.root / run / LOCK) is None
-        if any(job.run == run and (job.state == "queued" or (job.state == "running" and not goes_on)) for job in jobs):
+        busy = [job for job in jobs if job.run == run and not (first and self._has_trained(job))]
+        if any(job.state != "ended" for job in busy):
             raise RunError(f"a training of '{run}' waits or runs already")
         number = time.time_ns()
         if first:
@@ -134,17 +145,18 @@ class Jobs:
     def stop(self, run: str) -> None:
         """Have a run stop with everything saved, whoever started it; the queue goes on.
 
+        Asked for again while it saves, it changes nothing. What waited to go on with the run does not wait any more.
+
         Raises:
             RunError: it does not run, or on another machine.
         """
         process = self._holder(run)
         if process is None:
             raise RunError(f"'{run}' does not run")
-        if not process.is_here:
-            raise RunError(f"'{run}' is trained on {process.host or 'another machine'}: stop it there")
-        assert process.pid is not None
-        with contextlib.suppress(ProcessLookupError):  # it has just ended
-            os.kill(process.pid, signal.SIGINT)
+        self._stopping.tell(run, process)
+        for job in self.all():
+            if job.run == run and job.state == "queued":
+                self.remove(job.id)
 
     def pause(self, run: str) -> None:
         """Like `stop`, but what waits keeps waiting until the run is resumed or let go."""
@@ -169,14 +181,20 @@ class Jobs:
 
     def log(self, id_: str) -> str:
         """The end of what a job's process has said."""
-        path = self.folder / f"{_checked(id_)}.log"
-        return path.read_bytes()[-20_000:].decode(errors="replace") if path.is_file() else ""
+        try:
+            with open(self.folder / f"{_checked(id_)}.log", "rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_BYTES))
+                return file.read().decode(errors="replace")
+        except FileNotFoundError:
+            return ""
 
     def failure(self, job: Job) -> str | None:
         """Why a job has ended, where it did not end well."""
+        if job.state != "ended":
+            return None
         said = self.log(job.id)
         lines = said.strip().splitlines()
-        if job.state != "ended" or not lines:
+        if not lines:
             return None
         broke = lines[-1].startswith("error: ") or "Traceback (most recent call last)" in said
         return lines[-1].removeprefix("error: ") if broke else None
@@ -189,6 +207,9 @@ class Jobs:
         jobs = self.all()
         for job in [job for job in jobs if job.state == "ended"][:-KEPT]:
             self.remove(job.id)
+        for run in self._stopping.runs():
+            if self._holder(run) is None:
+                self._stopping.forget(run)
         running = {job.run for job in jobs if job.state == "running"}
         free = self.at_once - len(running)
         waiting = [job for job in jobs if job.state == "queued" and job.run not in running]
@@ -235,6 +256,12 @@ class Jobs:
             return training
         running = [job for job in self.all() if job.run == run and job.state == "running"]
         return holder(self.folder / f"{running[-1].id}.lock") if running else None
+
+    def _has_trained(self, job: Job) -> bool:
+        """Whether a job's process goes on although it trains no more; one that has yet to begin does not count."""
+        process = holder(self.folder / f"{job.id}.lock")
+        trains = self.root / job.run / LOCK
+        return process is not None and holder(trains) is None and last_holder(trains) == process
 
     def _job(self, path: Path) -> Job | None:
         try:

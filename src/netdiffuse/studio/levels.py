@@ -4,19 +4,26 @@ import json
 from collections.abc import Iterable
 from functools import lru_cache
 
-from netdiffuse.experiments import Config, Evaluation, Run
+from netdiffuse.common import RunError
+from netdiffuse.experiments import Config, Evaluation
 from netdiffuse.problems.registry import PRESETS, make_problem
-from netdiffuse.studio.runs import RunRecord
+from netdiffuse.studio.runs import RunRecord, levels_of
 
 CONTEXTS = 1000
 
 
 def known_levels(record: RunRecord, others: Iterable[RunRecord]) -> dict[str, float] | None:
-    """The rules' values by the run's own evaluation, or that of another run on the same problem; None without one."""
+    """The rules' values by the run's own evaluation, or that of another run on the same problem; None without one.
+
+    A run whose files are damaged is passed over.
+    """
     assert record.config is not None
     for other in (record, *others):
         if other.summary is not None and other.config is not None and _asked(other.config) == _asked(record.config):
-            return Run(other.path).curve_levels
+            try:
+                return levels_of(other)
+            except (RunError, OSError):  # the run's own panel tells of it
+                continue
     return None
 
 

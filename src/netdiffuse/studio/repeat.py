@@ -3,6 +3,7 @@
 import dataclasses
 import pprint
 import shlex
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,16 +67,41 @@ class Training:
 
     def lines(self, out: str) -> Lines:
         """That repeat it, into a folder."""
-        arguments = {**self.options}
-        arguments |= {name: dict(values) for name in ("settings", "problem_args") if (values := getattr(self, name))}
-        call = _call("train", [self.problem, self.algorithm], {**arguments, "out": out})
+        call = _call("train", [self.problem, self.algorithm], self._arguments() | {"out": out})
         return Lines(f"from netdiffuse.experiments import train\n\nrun = {call}\n", command(self.words(out)))
+
+    def lines_of_seeds(self, outs: Mapping[int, str]) -> Lines:
+        """That repeat it with several seeds, each into a folder of its own.
+
+        Args:
+            outs: seed to folder, at least one.
+        """
+        if len(outs) == 1:
+            ((seed, out),) = outs.items()
+            return self.with_seed(seed).lines(out)
+        named = self._arguments() | {"seed": _Name("seed"), "out": _Name("out")}
+        call = _call("train", [self.problem, self.algorithm], named)
+        runs = pprint.pformat(dict(outs), width=88, sort_dicts=False)
+        python = (
+            f"from netdiffuse.experiments import train\n\nouts = {runs}\n"
+            f"for seed, out in outs.items():\n{textwrap.indent(call, '    ')}\n"
+        )
+        return Lines(python, "\n".join(command(self.with_seed(seed).words(out)) for seed, out in outs.items()))
+
+    def _arguments(self) -> dict[str, Any]:
+        named = {name: dict(values) for name in ("settings", "problem_args") if (values := getattr(self, name))}
+        return {**self.options, **named}
 
 
 def decision_lines(
-    run: str, seed: int | None, context: Sequence[Any], names: Sequence[str], one_shot: bool = True
+    run: str,
+    seed: int | None,
+    context: Sequence[Any],
+    names: Sequence[str],
+    one_shot: bool = True,
+    diffusion: bool = True,
 ) -> Lines:
-    """That repeat a decision of a run, and its denoising.
+    """That repeat a decision of a run, and its denoising: the Python prints a step of the chain a line.
 
     Args:
         run: the run's folder.
@@ -83,32 +109,43 @@ def decision_lines(
         context: what was observed.
         names: one an entry of the flattened context.
         one_shot: whether it is a context of a one-shot problem, for which there is a command.
+        diffusion: whether the policy has a chain; else it decides in one step.
     """
+    draw = (
+        f"chain = torch.as_tensor(run.model.denoising_trajectory(context, seed={seed}))  # from noise to the decision\n"
+        if diffusion
+        else (f"torch.manual_seed({seed})\n" if seed is not None else "")
+        + f"chain = torch.as_tensor(run.model.predict(context, deterministic={seed is None})[0])[None]\n"
+    )
     opened = (
         "import numpy as np\nimport torch\n\nfrom netdiffuse import load\n\n"
         f"run = load({run!r})\n"
         f"context = np.array([{list(context)!r}], dtype=np.float32)\n"
-        f"chain = torch.as_tensor(run.model.denoising_trajectory(context, seed={seed}))\n"
+        f"{draw}"
     )
     if not one_shot:
-        python = opened + "print(run.model.policy.log_probs(chain[:, 0], None).exp())  # from noise to the policy's\n"
-        return Lines(python, command(["plot", run]))
-    python = (
-        opened + "print(run.problem.feasible.decode(chain)[:, 0])  # from noise to the decision\n"
-        "print(run.decide(torch.as_tensor(context)))  # the deterministic one\n"
-    )
+        python = opened + _each("run.model.policy.log_probs(chain[:, 0], None).exp()", "probabilities")
+        note = "# no command decides for a single task: this one draws the run's figures\n"
+        return Lines(python, note + command(["plot", run]))
+    python = opened + _each("run.problem.feasible.decode(chain[:, 0]).flatten(1)", "decision")
     header, row = ",".join(names), ",".join(format(value, ".9g") for value in _flat(context))
     decide = command(["decide", run, "context.csv", "--out", "decision.csv"])
-    return Lines(python, f"printf '%s\\n' {header} {row} > context.csv\n{decide}")
+    # Commands decide by the deterministic chain alone.
+    note = "" if seed is None else f"# the deterministic decision; what is drawn from seed {seed} only Python repeats\n"
+    return Lines(python, f"{note}printf '%s\\n' {shlex.join([header, row])} > context.csv\n{decide}")
 
 
-def comparison_lines(runs: Sequence[str]) -> Lines:
-    """That repeat a comparison of runs, by their folders."""
+def comparison_lines(runs: Mapping[str, str]) -> Lines:
+    """That repeat a comparison of runs.
+
+    Args:
+        runs: a run's folder to what its method is called.
+    """
     python = (
         "from netdiffuse import load\nfrom netdiffuse.experiments.results import summarise\n"
         "from netdiffuse.experiments.compare import row_of\n\n"
-        f"runs = {pprint.pformat(list(runs), width=88)}\n"
-        "for method in summarise([row_of(load(run)) for run in runs]):\n    print(method)\n"
+        f"runs = {pprint.pformat(dict(runs), width=88, sort_dicts=False)}\n"
+        "for method in summarise([row_of(load(run), method) for run, method in runs.items()]):\n    print(method)\n"
     )
     return Lines(python, "\n".join(command(["evaluate", run]) for run in runs))
 
@@ -121,6 +158,19 @@ def command(words: Sequence[str]) -> str:
 def _call(function: str, positional: Sequence[Any], named: Mapping[str, Any]) -> str:
     arguments = [repr(value) for value in positional] + [f"{name}={value!r}" for name, value in named.items()]
     return f"{function}(\n" + "".join(f"    {argument},\n" for argument in arguments) + ")"
+
+
+def _each(rows: str, name: str) -> str:
+    return f"for {name} in {rows}.tolist():\n    print({name})\n"
+
+
+class _Name(str):
+    """A name in a program, written without quotation marks."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def _flat(value: Any) -> list[float]:

@@ -8,7 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from netdiffuse.common import RunError
 from netdiffuse.common.files import Holder, holder
@@ -131,7 +133,16 @@ def curve_of(record: RunRecord) -> pd.DataFrame | None:
         RunError: the file is damaged.
     """
     stamp = _stamp(record.path / PROGRESS)
-    return None if stamp is None else _curve(record.path, stamp)
+    if stamp is None:
+        return None
+    curve = _curve(record.path, stamp)
+    try:
+        measure_of_curve(curve)
+        if not np.isfinite(curve[["seconds", "timesteps"]].to_numpy()).all():
+            raise RunError(f"{PROGRESS} is damaged: a row lacks its seconds or timesteps")
+    except RunError as error:
+        raise RunError(f"{record.path}: {error}") from error
+    return curve
 
 
 @lru_cache(maxsize=256)
@@ -139,9 +150,31 @@ def _curve(path: Path, stamp: tuple[int, int]) -> pd.DataFrame:  # noqa: ARG001 
     return Run(path).progress
 
 
+def levels_of(record: RunRecord) -> dict[str, float]:
+    """The rules' values that a run's curve is to be held against (see `Run.curve_levels`).
+
+    Raises:
+        RunError: a file is missing or damaged.
+    """
+    return _levels(record.path, tuple(_stamp(record.path / name) for name in (PROGRESS, SUMMARY)))
+
+
+@lru_cache(maxsize=256)
+def _levels(path: Path, stamps: tuple[object, ...]) -> dict[str, float]:  # noqa: ARG001 - of which the answer depends
+    return Run(path).curve_levels
+
+
 def measure_of_curve(curve: pd.DataFrame) -> str:
-    """The measure that says how good a policy is: the first of `MEASURES` that the curve has."""
-    return next(name for name in MEASURES if name in curve and curve[name].notna().any())
+    """The measure that says how good a policy is: the first of `MEASURES` that the curve has.
+
+    Raises:
+        RunError: it has none, as where its file is damaged.
+    """
+    found = (name for name in MEASURES if name in curve and is_numeric_dtype(curve[name]) and curve[name].notna().any())
+    measure = next(found, None)
+    if measure is None:
+        raise RunError(f"{PROGRESS} is damaged: no row has a number of {', '.join(MEASURES)}")
+    return measure
 
 
 def progress_of(record: RunRecord, curve: pd.DataFrame | None, now: float | None = None) -> Progress:

@@ -85,7 +85,7 @@ def serve(
 
 
 def _secret(path: Path) -> str:
-    """What cookies are signed with: kept, so that a browser stays known when the studio is started again."""
+    """What cookies are signed with: kept, so that a browser keeps its theme when the studio is started again."""
     if not path.is_file():
         write_text(path, secrets.token_urlsafe(32))
         path.chmod(0o600)

@@ -31,6 +31,9 @@ class Studio:
         jobs: starts and stops trainings.
         records: all runs, the latest changed first, as they were a moment ago.
         queue: all jobs, likewise.
+        failures: id of an ended job to why it did not end well.
+        held_by: the paused run that the queue waits for, or None.
+        at_once: how many run at the same time.
         trouble: what went wrong when the folder was looked at, or None.
     """
 
@@ -39,7 +42,11 @@ class Studio:
         self.store, self.jobs = RunStore(self.root), Jobs(self.root)
         self.records: list[RunRecord] = []
         self.queue: list[Job] = []
+        self.failures: dict[str, str] = {}
+        self.held_by: str | None = None
+        self.at_once = 1
         self.trouble: str | None = None
+        self._said: dict[str, str | None] = {}
         self._looking = threading.Lock()
         self._open: OrderedDict[tuple[str, float], Inside] = OrderedDict()
 
@@ -62,6 +69,11 @@ class Studio:
             self.records = self.store.scan()
             self.jobs.tick()
             self.queue = self.jobs.all()
+            ended = [job for job in self.queue if job.state == "ended"]
+            known = self._said  # the log of what has ended changes no more
+            self._said = {job.id: known[job.id] if job.id in known else self.jobs.failure(job) for job in ended}
+            self.failures = {id_: why for id_, why in self._said.items() if why is not None}
+            self.held_by, self.at_once = self.jobs.held_by, self.jobs.at_once
             self.trouble = None
         except (NetdiffuseError, OSError) as error:
             self.trouble = str(error)

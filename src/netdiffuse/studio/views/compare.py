@@ -8,6 +8,7 @@ from netdiffuse.common import NetdiffuseError
 from netdiffuse.studio.charts import curve_chart, range_chart
 from netdiffuse.studio.comparison import Chosen
 from netdiffuse.studio.frame import card, chart, page, repeat_button, said, show
+from netdiffuse.studio.newest import Newest
 from netdiffuse.studio.repeat import Lines, comparison_lines
 from netdiffuse.studio.runs import RunRecord
 from netdiffuse.studio.state import EVERY_S, Studio
@@ -32,6 +33,7 @@ class _Comparison:
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
         self.chosen: Chosen | None = None
+        self._newest = Newest()
         self.records: list[RunRecord] = []
         with ui.row().classes("w-full gap-4 items-start"):
             with ui.column().style("flex: 1 1 300px; max-width: 420px; min-width: 0"), card("Runs"):
@@ -95,12 +97,15 @@ class _Comparison:
 
     async def _choose(self) -> None:
         records = [record for record in self.records if (box := self.boxes.get(record.name)) and box.value]
+        wanted, chosen = self._newest.ask(), None
         try:
-            self.chosen = await run.io_bound(Chosen, records) if records else None
-            self.note.text = "" if records else "Choose runs on the left."
+            chosen = await run.io_bound(Chosen, records) if records else None
+            note = "" if records else "Choose runs on the left."
         except (NetdiffuseError, OSError) as error:
-            self.chosen = None
-            self.note.text = str(error)
+            note = str(error)
+        if not wanted():
+            return
+        self.chosen, self.note.text = chosen, note
         self._show()
 
     def _show(self) -> None:
@@ -166,8 +171,9 @@ class _Comparison:
         ui.download.content(made, f"comparison.{kind}")
 
     def _lines(self) -> Lines | None:
-        names = [name for name, box in self.boxes.items() if box.value]
-        if not names:
+        if self.chosen is None:
             said("choose runs first")
             return None
-        return comparison_lines([str(self.studio.shown / name) for name in names])
+        methods = [row["method"] for row in self.chosen.rows]
+        runs = zip(self.chosen.names, methods, strict=True)
+        return comparison_lines({str(self.studio.shown / name): method for name, method in runs})

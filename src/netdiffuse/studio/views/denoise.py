@@ -1,12 +1,14 @@
 """Denoise: prompts share the first steps of a chain, which is handed over a link; step by step, against unsplit."""
 
 import importlib.util
+from collections.abc import Callable
 from typing import Any
 
 from nicegui import run, ui
 
 from netdiffuse.common import MissingExtraError, NetdiffuseError
-from netdiffuse.studio.frame import card, page, repeat_button, said, tile
+from netdiffuse.studio.frame import card, describe, page, repeat_button, said, tile
+from netdiffuse.studio.newest import Newest
 from netdiffuse.studio.repeat import Lines
 from netdiffuse.studio.split import EXACT, Member, Shown, Wish, prompts_in, split_chain, users
 from netdiffuse.studio.state import Studio
@@ -135,7 +137,7 @@ class _Results:
                                 self.pictures.append(ui.image(member.pictures[-1]).classes("nd-picture"))
                                 self.stages.append(ui.label().classes("nd-muted"))
                             with ui.column().classes("col gap-1"):
-                                ui.image(member.alone).classes("nd-picture").props(f'alt="{member.prompt}, alone"')
+                                describe(ui.image(member.alone).classes("nd-picture"), f"{member.prompt}, alone", "alt")
                                 ui.label("alone").classes("nd-muted")
                         near = "equal" if member.psnr_db is None else f"PSNR {member.psnr_db:.1f} dB"
                         ui.label(f"to alone: {near}, SSIM {member.ssim:.3f}, MSE {member.mse:.4f}").classes("nd-muted")
@@ -149,7 +151,8 @@ class _Results:
             with ui.element("div").classes("w-full").style(columns):
                 for step, picture in zip(shown.at, member.pictures, strict=True):
                     small = ui.image(picture).classes("nd-picture")
-                    small.props(f'alt="{member.prompt}, step {step}"').tooltip(f"{member.prompt}, step {step}")
+                    small.tooltip(f"{member.prompt}, step {step}")
+                    describe(small, f"{member.prompt}, step {step}", "alt")
                     small.style(f"border-color: {_ink(step, member)}; border-width: 2px; border-radius: 4px")
 
     def _draw(self) -> None:
@@ -160,7 +163,7 @@ class _Results:
             shared = step <= member.shared and member.shared > 0
             picture.set_source(member.pictures[place])
             picture.style(f"border-color: {_ink(step, member)}")
-            picture.props(f'alt="{member.prompt}, step {step}"')
+            describe(picture, f"{member.prompt}, step {step}", "alt")
             stage.text = "hand-off" if shared and step == member.shared else "shared" if shared else "own steps"
 
 
@@ -176,12 +179,16 @@ def _edge() -> None:
         watch = ui.switch("Watch")
         state = ui.column().classes("w-full gap-1")
 
-        async def look() -> None:
+        newest = Newest()
+
+        async def look(wanted: Callable[[], bool]) -> None:
             if importlib.util.find_spec("prometheus_client") is None:
                 raise MissingExtraError("watching an edge server", "denoising")
             from netdiffuse.studio.edge import ask_edge
 
             found = await ask_edge(str(url.value), str(token.value or ""))
+            if not wanted():  # another address was typed, or it is watched no more
+                return
             state.clear()
             with state:
                 ui.label(found.model).classes("nd-muted")
@@ -190,9 +197,12 @@ def _edge() -> None:
                         tile(name).text = f"{value:,.0f}"
 
         async def tick() -> None:
+            wanted = newest.ask()
             try:
-                await look()
+                await look(wanted)
             except NetdiffuseError as error:
+                if not wanted():
+                    return
                 state.clear()
                 with state:
                     ui.label(str(error)).classes("text-negative").props('role="alert"')
@@ -200,11 +210,13 @@ def _edge() -> None:
         timer = ui.timer(WATCH_S, tick, active=False)
 
         def change() -> None:
+            newest.ask()
             timer.active = bool(watch.value)
             if not watch.value:
                 state.clear()
 
         watch.on_value_change(change)
+        url.on_value_change(lambda: newest.ask())
 
 
 def _number(label: str, value: float, low: float, high: float) -> Any:

@@ -9,8 +9,9 @@ from nicegui import ui
 
 from netdiffuse.common import NetdiffuseError
 from netdiffuse.studio.charts import bars_chart
-from netdiffuse.studio.frame import card, chart, page, repeat_button, said, show, tile
+from netdiffuse.studio.frame import card, chart, describe, page, repeat_button, said, show, tile
 from netdiffuse.studio.inside import Inside, Look
+from netdiffuse.studio.newest import Newest
 from netdiffuse.studio.repeat import Lines, decision_lines
 from netdiffuse.studio.state import Studio
 
@@ -32,28 +33,33 @@ def pages(studio: Studio) -> None:
                     choice = ui.select(usable, label="Run", value=run if run in usable else None, with_input=True)
                     choice.props("dense outlined").classes("w-72")
                 place = ui.column().classes("w-full")
+            newest = Newest()
             if not usable:
                 with place:
                     ui.label("There is no run with a checkpoint yet: train one first.").classes("nd-muted")
 
             async def open_() -> None:
+                wanted, name = newest.ask(), choice.value
                 place.clear()
-                if not choice.value:
+                if not name:
                     return
-                ui.navigate.history.replace(f"/inside?run={quote(choice.value)}")
+                ui.navigate.history.replace(f"/inside?run={quote(name)}")
                 with place:
                     spinner = ui.spinner(size="lg").props('aria-label="Opening the run"')
-                record = studio.record(choice.value)
+                record = studio.record(name)
+                found, trouble = None, ""
                 try:
                     found = None if record is None else await studio.inside(record)
                 except (NetdiffuseError, OSError) as error:
-                    found = None
-                    with place:
-                        ui.label(str(error)).classes("text-negative").props('role="alert"')
+                    trouble = str(error)
+                if not wanted():  # another run was chosen meanwhile, and has cleared the place
+                    return
                 spinner.delete()
-                if found is not None:
-                    with place:
-                        _Picture(found, choice.value, studio.shown / choice.value)
+                with place:
+                    if trouble:
+                        ui.label(trouble).classes("text-negative").props('role="alert"')
+                    if found is not None:
+                        _Picture(found, name, studio.shown / name)
 
             choice.on_value_change(open_)
             if usable and choice.value is None:
@@ -134,7 +140,7 @@ class _Picture:
             ui.label(name.replace("_", " ")).classes("nd-muted").style("min-width: 64px")
             slider = ui.slider(min=0, max=float(f"{self._reach:.3g}"), step=float(f"{self._reach / 400:.1g}"))
             slider.value = self.context[entry]
-            slider.props(f'dense aria-label="{name}"').classes("col")
+            describe(slider.props("dense").classes("col"), name)
             number = ui.label(f"{self.context[entry]:.3g}").style("min-width: 44px; text-align: right")
 
             def change(event: Any) -> None:
@@ -214,4 +220,5 @@ class _Picture:
             self.inside.shaped(self.context),
             self.inside.names,
             self.inside.one_shot,
+            self.inside.diffusion,
         )

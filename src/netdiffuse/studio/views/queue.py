@@ -6,7 +6,7 @@ from typing import Any
 from nicegui import ui
 
 from netdiffuse.common import NetdiffuseError
-from netdiffuse.studio.frame import card, said
+from netdiffuse.studio.frame import card, describe, said
 from netdiffuse.studio.jobs import MOST_AT_ONCE, Job
 from netdiffuse.studio.state import Studio
 
@@ -25,8 +25,8 @@ class QueuePanel:
         studio = self.studio
         waiting = [job for job in studio.queue if job.state == "queued"]
         starting = [job for job in studio.queue if job.state == "running" and studio.record(job.run) is None]
-        failed = [(job, why) for job in studio.queue if (why := studio.jobs.failure(job)) is not None]
-        held = studio.jobs.held_by if studio.trouble is None else None
+        failed = [(job, studio.failures[job.id]) for job in studio.queue if job.id in studio.failures]
+        held = studio.held_by if studio.trouble is None else None
         now = (waiting, starting, failed, held, studio.trouble)
         if now == self._shown:
             return
@@ -58,15 +58,15 @@ class QueuePanel:
             if word == "Dismiss":
                 label.classes("text-negative").props('role="alert"')
             remove = _doing(lambda: self.studio.jobs.remove(job.id))
-            ui.button(word, on_click=remove).props(f'flat dense aria-label="{word} {job.run}"')
+            describe(ui.button(word, on_click=remove).props("flat dense"), f"{word} {job.run}")
 
     def _at_once(self) -> None:
         def change() -> None:
             if number.value is not None and number.validate():
                 self.studio.jobs.at_once = int(number.value)
 
-        number = ui.number("At once", value=self.studio.jobs.at_once, min=1, max=MOST_AT_ONCE, precision=0)
-        number.on("change", change).props("dense outlined").style("width: 90px")
+        number = ui.number("At once", value=self.studio.at_once, min=1, max=MOST_AT_ONCE, precision=0)
+        number.on("change", _doing(change)).props("dense outlined").style("width: 90px")
 
 
 def _doing(act: Callable[[], object]) -> Callable[[], None]:

@@ -10,13 +10,19 @@ from netdiffuse.common import NetdiffuseError, RunError
 from netdiffuse.experiments.evaluation import MEASURES
 from netdiffuse.experiments.progress import duration
 from netdiffuse.studio.charts import Points, curve_chart, small_chart
-from netdiffuse.studio.frame import card, chart, repeat_button, said, show, state_badge, tile
+from netdiffuse.studio.frame import card, chart, named_tile, repeat_button, said, show, state_badge, tile
 from netdiffuse.studio.levels import known_levels, measured_levels
+from netdiffuse.studio.newest import Newest
 from netdiffuse.studio.repeat import Lines, Training
 from netdiffuse.studio.runs import Progress, RunRecord, curve_of, measure_of_curve, progress_of
 from netdiffuse.studio.state import Studio
 
 MOST_LOSSES = 3
+FIRST_TILE = {
+    "return_mean": ("return", "{:.1f}"),
+    "optimality_percent": ("optimality", "{:.2f}%"),
+    "utility_mean": ("mean utility", "{:.5g}"),
+}  # measure to its name and form, the first that a run has
 
 
 class RunPanel:
@@ -31,6 +37,7 @@ class RunPanel:
         self.studio = studio
         self.name = name
         self._levels: dict[str, dict[str, float]] = {}
+        self._newest = Newest()
         self._drawn: object = None
         self._buttons: object = None
         with card("Run") as title:
@@ -42,8 +49,10 @@ class RunPanel:
                 self._actions = ui.row().classes("items-center gap-1")
             self._trouble = ui.label().classes("text-negative").props('role="alert"')
             with ui.row().classes("w-full gap-x-4 gap-y-2"):
-                names = ("optimality", "gap closed", "saturation", "timesteps", "steps/s", "trained", "time left")
-                self._tiles = {name: tile(name) for name in names}
+                # The first one says what it is once that is known: a return is no optimality.
+                first, self._measure = named_tile("optimality")
+                names = ("gap closed", "saturation", "timesteps", "steps/s", "trained", "time left")
+                self._tiles = {"measure": first} | {name: tile(name) for name in names}
             self._bar = ui.linear_progress(0, show_value=False).props(
                 'rounded size=6px aria-label="Share of the budget used"'
             )
@@ -55,6 +64,7 @@ class RunPanel:
     def choose(self, name: str) -> None:
         """Show another run."""
         self.name = name
+        self._newest.ask()  # what is being read of the run before comes too late
         self._drawn = None
         ui.navigate.history.push(f"/?run={quote(name)}")
 
@@ -80,21 +90,24 @@ class RunPanel:
             self._bar.value = 0.0
             self._draw(None, None, {}, "waits for its first evaluation" if waits else "nothing trained yet")
             return
+        wanted = self._newest.ask()
+        trouble, curve = "", None
         try:
-            curve = curve_of(record)
-            self._trouble.set_visibility(False)
-        except RunError as error:
-            curve = None
-            self._trouble.text = str(error)
-            self._trouble.set_visibility(True)
+            curve = await run.io_bound(curve_of, record)
+        except (RunError, OSError) as error:
+            trouble = str(error)
+        levels = await self._find_levels(record)
+        if not wanted():
+            return
+        self._trouble.text = trouble
+        self._trouble.set_visibility(bool(trouble))
         progress = progress_of(record, curve)
         self._show_numbers(record, curve, progress)
         self._bar.value = progress.fraction
-        levels = await self._find_levels(record)
         self._draw(record, curve, levels, record.name)
 
     async def _find_levels(self, record: RunRecord) -> dict[str, float]:
-        found = known_levels(record, self.studio.records)
+        found = await run.io_bound(known_levels, record, self.studio.records)
         if found is not None:
             return found
         assert record.config is not None
@@ -112,8 +125,11 @@ class RunPanel:
             value = last.get(name)
             return form.format(value) if isinstance(value, (int, float)) and not pd.isna(value) else "–"
 
+        known = (name for name in FIRST_TILE if number(name, "{}") != "–")
+        measure = next(known, "optimality_percent")
+        word, form = FIRST_TILE[measure]
         values = {
-            "optimality": number("optimality_percent", "{:.2f}%"),
+            "measure": number(measure, form),
             "gap closed": number("gap_closed_percent", "{:.1f}%"),
             "saturation": number("saturation_percent", "{:.1f}%"),
             "timesteps": f"{progress.timesteps:,}",
@@ -121,8 +137,7 @@ class RunPanel:
             "trained": duration(progress.seconds),
             "time left": "–" if progress.seconds_left is None else duration(progress.seconds_left),
         }
-        if "return_mean" in last:
-            values["optimality"] = number("return_mean", "{:.1f}")
+        self._measure.text = word
         for name, text in values.items():
             self._tiles[name].text = text
 

@@ -8,7 +8,7 @@ from netdiffuse.common import NetdiffuseError, checks
 from netdiffuse.studio.fields import refusal
 from netdiffuse.studio.form import Form
 from netdiffuse.studio.frame import card, page, repeat_button, said
-from netdiffuse.studio.repeat import Lines
+from netdiffuse.studio.repeat import Lines, Training
 from netdiffuse.studio.state import EVERY_S, Studio
 from netdiffuse.studio.views.queue import QueuePanel
 from netdiffuse.studio.views.run_panel import RunPanel
@@ -59,9 +59,17 @@ def form_card(studio: Studio, choose: Callable[[str], None]) -> None:
             training = form.training()
             if training is None:
                 return None
-            seed = int(training.options.get("seed", 0))
-            name = studio.free_name(training.problem, training.algorithm, seed)
-            return training.lines(str(studio.shown / name))
+            try:
+                names = {seed: studio.free_name(training.problem, training.algorithm, seed) for seed in seeds(training)}
+            except (NetdiffuseError, OSError) as error:
+                said(error)
+                return None
+            return training.lines_of_seeds({seed: str(studio.shown / name) for seed, name in names.items()})
+
+        def seeds(training: Training) -> range:
+            count = checks.integer("seeds", int(repeats.value or 1), maximum=MOST_SEEDS)
+            first = int(training.options.get("seed", 0))
+            return range(first, first + count)
 
         async def start() -> None:
             training = form.training()
@@ -73,10 +81,8 @@ def form_card(studio: Studio, choose: Callable[[str], None]) -> None:
                 if wrong is not None:
                     form.refuse(wrong)
                     return
-                count = checks.integer("seeds", int(repeats.value or 1), maximum=MOST_SEEDS)
-                first = int(training.options.get("seed", 0))
                 names = []
-                for seed in range(first, first + count):
+                for seed in seeds(training):
                     name = studio.free_name(training.problem, training.algorithm, seed)
                     seeded = training.with_seed(seed)
                     studio.jobs.add(name, seeded.words(str(studio.root / name)))

@@ -1,10 +1,11 @@
 """Users: who they are, what they think of what they receive, and how a policy pleases them."""
 
-from nicegui import ui
+from nicegui import run, ui
 
 from netdiffuse.common import NetdiffuseError
 from netdiffuse.studio.charts import bars_chart, radar_chart
 from netdiffuse.studio.frame import card, chart, page, repeat_button, show
+from netdiffuse.studio.newest import Newest
 from netdiffuse.studio.repeat import Lines
 from netdiffuse.studio.state import EVERY_S, Studio
 from netdiffuse.studio.users import PROMPT, Crowd, ask, ask_lines, pleased
@@ -31,6 +32,7 @@ class _Users:
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
         self.crowd, self.seed = Crowd(), 0
+        self._newest = Newest()
         with ui.row().classes("w-full gap-4 items-start"):
             with ui.column().classes("gap-4").style("flex: 1 1 300px; max-width: 420px; min-width: 0"):
                 with card("Who is asked"):
@@ -77,7 +79,6 @@ class _Users:
                     self.note = ui.label().classes("nd-muted")
                     self.pleased = chart("240px")
         self._gather()
-        self._runs()
         ui.timer(EVERY_S, self._runs)
 
     def _slider(
@@ -138,26 +139,30 @@ class _Users:
         traits = {persona.name: [getattr(persona, trait) for trait in TRAITS] for persona in chosen}
         show(self.portraits, radar_chart(TRAITS, traits), f"Traits of {', '.join(traits) or 'nobody'}")
 
-    def _runs(self) -> None:
+    async def _runs(self) -> None:
         """Offer the runs whose evaluations tell of users, and draw the chosen one's latest."""
         names = [record.name for record in self.studio.records if record.problem == "shared-denoising"]
         if names != self.run.options:
             self.run.set_options(names, value=self.run.value if self.run.value in names else next(iter(names), None))
-        self._please()
+        await self._please()
 
-    def _please(self) -> None:
-        record = self.studio.record(str(self.run.value)) if self.run.value else None
+    async def _please(self) -> None:
+        name, wanted = str(self.run.value or ""), self._newest.ask()
+        record = self.studio.record(name)
         try:
-            found = None if record is None else pleased(record)
-            self.note.text = "" if found else "Train shared-denoising to see how its policy pleases each kind of user."
+            found = None if record is None else await run.io_bound(pleased, record)
+            note = "" if found else "Train shared-denoising to see how its policy pleases each kind of user."
         except (NetdiffuseError, OSError) as error:
-            found, self.note.text = None, str(error)
+            found, note = None, str(error)
+        if not wanted():
+            return
+        self.note.text = note
         self.pleased.set_visibility(bool(found))
         if found:
             options = bars_chart(
                 list(found), {"QoE": list(found.values())}, measure="mean opinion above 1, last evaluation", top=4.0
             )
-            show(self.pleased, options, f"QoE of each persona in {self.run.value}")
+            show(self.pleased, options, f"QoE of each persona in {name}")
 
     def _lines(self) -> Lines:
         return ask_lines(self.crowd, self.received, self.seed)
