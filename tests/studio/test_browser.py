@@ -12,6 +12,7 @@ from netdiffuse.studio.jobs import Jobs
 from netdiffuse.studio.runs import RunStore
 from tests.studio.browser import Server, chromium, until
 from tests.studio.contrast import CONTRAST, UNLABELLED
+from tests.studio.test_edge import rated
 
 FAST = {"n_envs": 8, "contexts": 100, "settings": {"n_steps": 8, "batch_size": 32}}
 
@@ -201,6 +202,17 @@ def test_users_are_asked(server, browser):
     until(lambda: browser.chart("Opinions of average") != now)  # another draw of the same people
     browser.find('.nicegui-echart[aria-label="Traits of impatient, easygoing"]')
     assert browser.says("Train shared-denoising to see")
+
+
+def test_ratings_are_seen_coming_in(server, browser, tmp_path):
+    with rated(tmp_path, [("frugal", 2.0), ("easygoing", 5.0), ("frugal", 3.0)]) as url:
+        browser.open(server.url("/users"))
+        browser.write("Address", url)
+        browser.write("Token, if it wants one", "secret")
+        browser.click(".q-toggle", "Watch")
+        browser.waits_for("3 ratings, mean opinion 3.33")
+        assert browser.says("that of easygoing")
+        assert browser.chart("Mean rating of easygoing, frugal")
 
 
 def test_two_tabs_show_the_same(server):

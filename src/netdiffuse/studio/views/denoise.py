@@ -1,22 +1,22 @@
 """Denoise: prompts share the first steps of a chain, which is handed over a link; step by step, against unsplit."""
 
-import importlib.util
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nicegui import run, ui
 
-from netdiffuse.common import MissingExtraError, NetdiffuseError
+from netdiffuse.common import NetdiffuseError
 from netdiffuse.studio.frame import card, describe, page, repeat_button, said, tile
-from netdiffuse.studio.newest import Newest
 from netdiffuse.studio.repeat import Lines
 from netdiffuse.studio.split import EXACT, Member, Shown, Wish, prompts_in, split_chain, users
 from netdiffuse.studio.state import Studio
+from netdiffuse.studio.views.watching import watch_card
+
+if TYPE_CHECKING:
+    from netdiffuse.studio.edge import EdgeState
 
 CODECS = (EXACT, "fp16", "uint8", "int4")
 PROMPTS = "an apple on a table\na lemon on a table\na red bird near a river"
 SHARED, OWN = "#0072B2", "#E69F00"  # frames of shared pictures and of each user's own, as in `grid`
-WATCH_S = 2.0  # between looks at an edge server
 
 
 def pages(studio: Studio) -> None:
@@ -27,7 +27,7 @@ def pages(studio: Studio) -> None:
         with page("/denoise", str(studio.shown)), ui.row().classes("w-full gap-4 items-start"):
             with ui.column().classes("gap-4").style("flex: 1 1 300px; max-width: 380px; min-width: 0"):
                 form = _Form(studio.model or "default")
-                _edge()
+                watch_card("Edge server", _state, _draw_state)
             with ui.column().classes("gap-4").style("flex: 3 1 520px; min-width: 0"):
                 form.results = _Results()
 
@@ -171,52 +171,17 @@ def _ink(step: int, member: Member) -> str:
     return SHARED if member.shared > 0 and step <= member.shared else OWN
 
 
-def _edge() -> None:
-    """A card that watches an edge server."""
-    with card("Edge server"):
-        url = ui.input("Address", value="http://localhost:8000").props("dense").classes("w-full")
-        token = ui.input("Token, if it wants one", password=True).props("dense").classes("w-full")
-        watch = ui.switch("Watch")
-        state = ui.column().classes("w-full gap-1")
+async def _state(url: str, token: str) -> "EdgeState":
+    from netdiffuse.studio.edge import ask_edge
 
-        newest = Newest()
+    return await ask_edge(url, token)
 
-        async def look(wanted: Callable[[], bool]) -> None:
-            if importlib.util.find_spec("prometheus_client") is None:
-                raise MissingExtraError("watching an edge server", "denoising")
-            from netdiffuse.studio.edge import ask_edge
 
-            found = await ask_edge(str(url.value), str(token.value or ""))
-            if not wanted():  # another address was typed, or it is watched no more
-                return
-            state.clear()
-            with state:
-                ui.label(found.model).classes("nd-muted")
-                with ui.row().classes("w-full gap-x-4"):
-                    for name, value in found.counters.items():
-                        tile(name).text = f"{value:,.0f}"
-
-        async def tick() -> None:
-            wanted = newest.ask()
-            try:
-                await look(wanted)
-            except NetdiffuseError as error:
-                if not wanted():
-                    return
-                state.clear()
-                with state:
-                    ui.label(str(error)).classes("text-negative").props('role="alert"')
-
-        timer = ui.timer(WATCH_S, tick, active=False)
-
-        def change() -> None:
-            newest.ask()
-            timer.active = bool(watch.value)
-            if not watch.value:
-                state.clear()
-
-        watch.on_value_change(change)
-        url.on_value_change(lambda: newest.ask())
+def _draw_state(found: "EdgeState") -> None:
+    ui.label(found.model).classes("nd-muted")
+    with ui.row().classes("w-full gap-x-4"):
+        for name, value in found.counters.items():
+            tile(name).text = f"{value:,.0f}"
 
 
 def _number(label: str, value: float, low: float, high: float) -> Any:

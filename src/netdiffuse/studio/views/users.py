@@ -9,6 +9,7 @@ from netdiffuse.studio.newest import Newest
 from netdiffuse.studio.repeat import Lines
 from netdiffuse.studio.state import EVERY_S, Studio
 from netdiffuse.studio.users import PROMPT, Crowd, ask, ask_lines, pleased
+from netdiffuse.studio.views.ratings import ratings_card
 from netdiffuse.users import Experience
 from netdiffuse.users.persona import TRAITS
 
@@ -78,6 +79,7 @@ class _Users:
                         self.run.classes("w-72")
                     self.note = ui.label().classes("nd-muted")
                     self.pleased = chart("240px")
+                ratings_card()
         self._gather()
         ui.timer(EVERY_S, self._runs)
 
