@@ -69,6 +69,12 @@ class Chosen:
                 found.append((Candidate(record.name, row["method"], run.config, run.finished, record.changed), row))
             except (RunError, OSError) as error:
                 self.left_out.append(str(error))
+        if not found:
+            raise InvalidValueError("; ".join(self.left_out) or "choose a run or more")
+        asked = {(row["problem"], repr(sorted(row["problem_args"].items()))) for _, row in found}
+        if len(asked) > 1:
+            names = sorted({short_name(problem) for problem, _ in asked})
+            raise InvalidValueError(f"choose runs of one problem with equal arguments, not of {', '.join(names)}")
         candidates = [candidate for candidate, _ in found]
         newer = doubled(candidates)
         self.left_out += [f"{name}, whose seed {other} has too and is newer" for name, other in newer.items()]
@@ -76,12 +82,6 @@ class Chosen:
         for (candidate, row), label in zip(found, labels(candidates), strict=True):
             if candidate.name not in newer:
                 self.rows.append({**row, "method": label})
-        if not self.rows:
-            raise InvalidValueError("; ".join(self.left_out) or "choose a run or more")
-        asked = {(row["problem"], repr(sorted(row["problem_args"].items()))) for row in self.rows}
-        if len(asked) > 1:
-            names = sorted({short_name(problem) for problem, _ in asked})
-            raise InvalidValueError(f"choose runs of one problem with equal arguments, not of {', '.join(names)}")
         measures = {measure_in([row]) for row in self.rows}
         if len(measures) > 1:
             raise InvalidValueError(f"these runs are judged by different measures: {', '.join(sorted(measures))}")

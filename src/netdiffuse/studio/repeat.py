@@ -114,8 +114,9 @@ def decision_lines(
     draw = (
         f"chain = torch.as_tensor(run.model.denoising_trajectory(context, seed={seed}))  # from noise to the decision\n"
         if diffusion
-        else (f"torch.manual_seed({seed})\n" if seed is not None else "")
-        + f"chain = torch.as_tensor(run.model.predict(context, deterministic={seed is None})[0])[None]\n"
+        else "model = run.model  # opened first, which draws random numbers too\n"
+        + (f"torch.manual_seed({seed})\n" if seed is not None else "")
+        + f"chain = torch.as_tensor(model.predict(context, deterministic={seed is None})[0])[None]\n"
     )
     opened = (
         "import numpy as np\nimport torch\n\nfrom netdiffuse import load\n\n"
