@@ -1,6 +1,7 @@
 """Train: a form, the queue, a run as it learns, and the list of all runs."""
 
 from collections.abc import Callable
+from typing import Any
 
 from nicegui import run, ui
 
@@ -47,9 +48,10 @@ def pages(studio: Studio) -> None:
 
 def wrong_count(value: float | None) -> str | None:
     """What is wrong with a number of seeds, or None; none at all means one."""
+    count: Any = value if value is None or value != int(value) else int(value)
     try:
-        if value is not None:
-            checks.integer("seeds", int(value) if value == int(value) else value, maximum=MOST_SEEDS)
+        if count is not None:
+            checks.integer("seeds", count, maximum=MOST_SEEDS)
     except NetdiffuseError as error:
         return str(error)
     return None
