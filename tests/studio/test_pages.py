@@ -188,6 +188,7 @@ def test_two_tabs_start_and_stop_at_once(tmp_path):
             (waits,) = {first, second} - {begun}
             for tab in (one, other):
                 tab.waits_for(f"{waits}: waits")
+                until(lambda tab=tab: not tab.says(f"{begun}: starting"))  # the queue is drawn anew then
             one.click("button", f"Remove {waits}")
             for tab in (one, other):
                 until(lambda tab=tab: not tab.says(f"{waits}: waits"))
