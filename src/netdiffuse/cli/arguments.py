@@ -1,10 +1,13 @@
 """Types of the optional arguments: None stands for "unless told", which the help texts explain."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 import tyro
+
+from netdiffuse.common import InvalidValueError
 
 Count = Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")]
 Seconds = Annotated[float | None, tyro.conf.arg(metavar="SECONDS", help_behavior_hint="")]
@@ -23,6 +26,21 @@ Options = TypeVar("Options")
 METAVARS = {str | None: "NAME", Path | None: "FILE", tuple[float, float] | None: "IN OUT"}
 
 
+def flag(field: str, word: str = "") -> str:
+    """What a field of options is called on the command line, without its dashes."""
+    return f"{word}-{field}".strip("-").replace("_", "-")
+
+
+def refuse_of_llm(given: Sequence[str], word: str = "") -> None:
+    """Refuse fields of options that are a language model's, where none is asked for.
+
+    Raises:
+        InvalidValueError: there is one.
+    """
+    if given:
+        raise InvalidValueError(f"--{flag(given[0], word)} is of a language model: add --rater llm")
+
+
 def arguments_of(options: type[Any], word: str = "") -> type[Any]:
     """A class of options as arguments: `--timeout`, or with a word before them `--rater-timeout`.
 
@@ -31,7 +49,7 @@ def arguments_of(options: type[Any], word: str = "") -> type[Any]:
     hints = get_type_hints(options)
     made = []
     for field in dataclasses.fields(options):
-        said: dict[str, Any] = {"name": f"{word}-{field.name}".strip("-").replace("_", "-")}
+        said: dict[str, Any] = {"name": flag(field.name, word)}
         if hints[field.name] in METAVARS:
             said |= {"metavar": METAVARS[hints[field.name]], "help_behavior_hint": ""}
         kind: Any = Annotated[hints[field.name], tyro.conf.arg(**said)]

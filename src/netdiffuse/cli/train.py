@@ -6,7 +6,19 @@ from typing import Annotated, Literal
 
 import tyro
 
-from netdiffuse.cli.arguments import AsJson, Assignments, Count, File, Folder, Name, Seconds, arguments_of, checked
+from netdiffuse.cli.arguments import (
+    AsJson,
+    Assignments,
+    Count,
+    File,
+    Folder,
+    Name,
+    Seconds,
+    arguments_of,
+    checked,
+    flag,
+    refuse_of_llm,
+)
 from netdiffuse.common import InvalidValueError, checks
 from netdiffuse.users.llm.options import LLMRewardOptions
 
@@ -76,7 +88,7 @@ def train(
             "--threads": threads,
             "--device": device,
             "--rater": None if rater == "parametric" else rater,
-        } | {f"--rater-{name.replace('_', '-')}": name for name in llm.given}
+        } | {f"--{flag(name, 'rater')}": name for name in llm.given}
         refused = [name for name, value in given.items() if value is not None]
         if refused:
             raise InvalidValueError(f"--resume takes all but the budget from the run: leave out {refused[0]}")
@@ -84,9 +96,8 @@ def train(
         raise InvalidValueError("--ratings judge the decisions of a run: give it with --resume RUN")
     elif problem is None:
         raise InvalidValueError("name a PROBLEM (netdiffuse problems lists them), or give --resume RUN")
-    if rater != "llm" and llm.given:
-        name = llm.given[0].replace("_", "-")
-        raise InvalidValueError(f"--rater-{name} is of a language model: add --rater llm")
+    if rater != "llm":
+        refuse_of_llm(llm.given, "rater")
     if seed is not None:
         checks.seed("seed", seed)
     for name, value, most in (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from netdiffuse.cli.arguments import AsJson, Count, Folder, arguments_of, checked
+from netdiffuse.cli.arguments import AsJson, Count, Folder, arguments_of, checked, refuse_of_llm
 from netdiffuse.users.llm.options import LLMOptions
 
 if TYPE_CHECKING:
@@ -69,9 +69,7 @@ def audit(
     model, ledger, answers, other = llm.model, None, None, None
     raters: Sequence[Rater]
     if rater == "parametric":
-        if llm.given:
-            name = llm.given[0].replace("_", "-")
-            raise InvalidValueError(f"--{name} is of a language model: add --rater llm")
+        refuse_of_llm(llm.given)
         raters = [ParametricRater(seed + sitting) for sitting in range(count)]
     else:
         if model is None:

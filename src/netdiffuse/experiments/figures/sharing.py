@@ -87,22 +87,20 @@ def play_sessions(env: SharedDenoisingVectorEnv, act: Act, seed: int = SEED) -> 
 
 def sharing_figures(run: Run, task: BatchedTask) -> dict[str, Figure]:
     """The figures of a run, by file name: `qoe`, `sharing` and `energy`."""
-    env = task.make(1)
+    env = task.make(SESSIONS)
     if not isinstance(env, SharedDenoisingVectorEnv):
         return {}
 
-    def sessions(act: Act, **changes: Any) -> Played:
-        made = BatchedTask(task.name, task.env_id, {**task.arguments, **changes}).make(SESSIONS)
-        assert isinstance(made, SharedDenoisingVectorEnv)
-        return play_sessions(made, act)
+    def by_rule(name: str, where: SharedDenoisingVectorEnv = env) -> Played:
+        return play_sessions(where, lambda e, _: DENOISING_RULES[name].choose(e, random))
 
     random = np.random.default_rng(SEED)
-    rules = {name: sessions(lambda e, _, r=name: DENOISING_RULES[r].choose(e, random)) for name in SHOWN_RULES}  # type: ignore[misc]
-    policy = sessions(lambda e, seen: task.predict(run.model, e, seen))
+    rules = {name: by_rule(name) for name in SHOWN_RULES}
+    policy = play_sessions(env, lambda e, seen: task.predict(run.model, e, seen))
     name = run.config.algorithm
-    alike = {k: sessions(lambda e, _, k=k: all_alike(e, k)) for k in range(STEPS + 1)}  # type: ignore[misc]
-    greedy = DENOISING_RULES["greedy"]
-    thrifty = {price: sessions(lambda e, _: greedy.choose(e, random), energy_weight=price) for price in PRICES}
+    alike = {k: play_sessions(env, lambda e, _, k=k: all_alike(e, k)) for k in range(STEPS + 1)}  # type: ignore[misc]
+    priced = {w: SharedDenoisingVectorEnv(SESSIONS, **{**task.arguments, "energy_weight": w}) for w in PRICES}
+    thrifty = {price: by_rule("greedy", where) for price, where in priced.items()}
     figures = {
         "sharing": sharing_figure({name: policy, "greedy": rules["greedy"]}),
         "energy": energy_figure(name, policy, alike, {**thrifty, env.settings.energy_weight: rules["greedy"]}),

@@ -73,7 +73,7 @@ class PolicyAllocator:
             similarity[list(those)] = alike[medoid(those, alike), list(those)]
         np.clip(similarity, -1, 1, out=similarity)
         reports = [ask.report or Report() for ask in asks]
-        gain = np.array([USUAL_GAIN if r.gain_db is None else db_to_linear(r.gain_db) for r in reports])
+        gain = np.array([gain_of(report) for report in reports])
         observation = self._observe(reports, similarity, group, gain)
         action = np.asarray(self.act(observation), np.float32).reshape(-1)
         shared, power_w, bandwidth_hz = (part[0] for part in self._decode(action, len(asks)))
@@ -104,12 +104,11 @@ class PolicyAllocator:
 
     def _observe(self, reports: list[Report], similarity: Array, group: Array, gain: Array) -> NDArray[np.float32]:
         """What the policy sees, shape (users, features)."""
-        frequency_ghz = [USUAL_GHZ if r.frequency_ghz is None else r.frequency_ghz for r in reports]
         found: NDArray[np.float32] = rows(
             similarity=similarity[None],
             group=group[None],
             gain=gain[None],
-            frequency_hz=1e9 * np.array([frequency_ghz]),
+            frequency_hz=np.array([[frequency_of(report) for report in reports]]),
             battery=np.array([[report.battery for report in reports]]),
             session_left=SESSION_LEFT,
             personas=np.array([[_wants(report) for report in reports]]) if self.settings.show_personas else None,
@@ -130,6 +129,16 @@ class PolicyAllocator:
         sending: Array = np.where(shared > 0, deliver(gain, power_w, bandwidth_hz).energy_j, 0.0)
         found: Array = server_joules(work.steps)[0] + sending
         return found
+
+
+def gain_of(report: Report) -> float:
+    """Linear power gain of a device's channel, the usual one where it does not say."""
+    return USUAL_GAIN if report.gain_db is None else float(db_to_linear(report.gain_db))
+
+
+def frequency_of(report: Report) -> float:
+    """Frequency of a device's processor in Hz, the usual one where it does not say."""
+    return 1e9 * (USUAL_GHZ if report.frequency_ghz is None else report.frequency_ghz)
 
 
 def _wants(report: Report) -> tuple[float, ...]:

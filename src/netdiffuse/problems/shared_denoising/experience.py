@@ -6,7 +6,7 @@ import numpy as np
 
 from netdiffuse.common import checks
 from netdiffuse.denoising.edge.messages import Grant, Opinion, Report, noise_seed
-from netdiffuse.problems.shared_denoising.allocator import USUAL_GAIN, USUAL_GHZ
+from netdiffuse.problems.shared_denoising.allocator import frequency_of, gain_of
 from netdiffuse.problems.shared_denoising.outcomes import (
     LATE_S,
     SERVER_CYCLES,
@@ -51,14 +51,13 @@ def effort(grant: Grant | None, shared_steps: int, steps: int, report: Report) -
         report: what the device said of itself.
     """
     checks.integer("shared_steps", shared_steps, minimum=0, maximum=checks.integer("steps", steps))
-    gain = USUAL_GAIN if report.gain_db is None else 10 ** (report.gain_db / 10)
-    frequency_hz = 1e9 * (USUAL_GHZ if report.frequency_ghz is None else report.frequency_ghz)
+    frequency_hz = np.array(frequency_of(report))
     shared = STEPS * shared_steps / steps
-    delay_s = shared * SERVER_CYCLES / SERVER_HZ + (STEPS - shared) * float(device_step_s(np.array(frequency_hz)))
+    delay_s = shared * SERVER_CYCLES / SERVER_HZ + (STEPS - shared) * float(device_step_s(frequency_hz))
     if grant is not None and shared_steps > 0:
-        sent = deliver(np.array([gain]), np.array([grant.power_w]), np.array([grant.bandwidth_hz]))
+        sent = deliver(np.array([gain_of(report)]), np.array([grant.power_w]), np.array([grant.bandwidth_hz]))
         delay_s += min(float(sent.delay_s[0]), LATE_S)
-    needed_j = (STEPS - shared) * float(device_step_j(np.array(frequency_hz)))
+    needed_j = (STEPS - shared) * float(device_step_j(frequency_hz))
     left_j = BATTERY_J * report.battery
     lost = needed_j > left_j
     return Effort(delay_s, 1.0 if lost else (needed_j / left_j if left_j > 0 else 0.0), lost)
