@@ -30,9 +30,14 @@ class Form:
     def __init__(self, problem: str = "power-allocation", algorithm: str = "gddpg") -> None:
         self._fields: dict[str, dict[str, Field]] = {"algorithm": {}, "problem": {}, "options": {}}
         self._inputs: dict[tuple[str, str], ValidationElement[Any]] = {}
-        names = [*PRESETS, *SEQUENTIAL.values()]
+        self._no_problem: str | None = None  # what is wrong with the problem itself, whatever learns it
         self.problem = ui.select(
-            names, label="Problem", value=problem, new_value_mode="add-unique", on_change=self._new_problem
+            [*PRESETS, *SEQUENTIAL.values()],
+            label="Problem",
+            value=problem,
+            new_value_mode="add-unique",
+            on_change=self._new_problem,
+            validation=lambda _: self._no_problem,  # asked after each change, and would take away any other error
         ).props('hint="or your own file.py:Class, or a Gymnasium id: type it, and Enter" hide-bottom-space')
         self.problem.classes("w-full")
         self.algorithm = ui.select(
@@ -54,7 +59,7 @@ class Form:
     def training(self) -> Training | None:
         """What is asked for; None where a field is wrong, which is then in sight."""
         bad = [key for key, one in self._inputs.items() if not one.validate()]
-        if bad or self.problem.error:
+        if not self.problem.validate() or bad:  # what was refused as a whole may have been mended since
             for part, _ in bad:
                 if part in self._headings:
                     self._headings[part].open()
@@ -91,6 +96,7 @@ class Form:
 
     def _new_algorithm(self) -> None:
         algorithm = str(self.algorithm.value)
+        self.problem.validate()  # that another algorithm could not learn it says nothing of this one
         fields = option_fields(algorithm)
         kept = {name: one.value for (part, name), one in self._inputs.items() if part == "options"}
         for name, place in self._first.items():
@@ -104,12 +110,12 @@ class Form:
         self._fill("algorithm", algorithm_fields(algorithm))
 
     def _new_problem(self) -> None:
-        self.problem.error = None
+        self._no_problem = None
         try:
             fields = problem_fields(str(self.problem.value))
         except (NetdiffuseError, OSError) as error:
             fields = []
-            self.problem.error = str(error)
+            self._no_problem = str(error)
         self._fill("problem", fields)
 
     def _fill(self, part: str, fields: list[Field]) -> None:

@@ -1,6 +1,7 @@
 """Train: a form, the queue, a run as it learns, and the list of all runs."""
 
 from collections.abc import Callable
+from typing import Any
 
 from nicegui import run, ui
 
@@ -45,6 +46,17 @@ def pages(studio: Studio) -> None:
         ui.timer(EVERY_S, refresh)
 
 
+def wrong_count(value: Any) -> str | None:
+    """What is wrong with a number of seeds, or None; none at all means one."""
+    try:
+        if value is not None:
+            checks.finite("seeds", value)
+            checks.integer("seeds", int(value) if value == int(value) else value, maximum=MOST_SEEDS)
+    except NetdiffuseError as error:
+        return str(error)
+    return None
+
+
 def form_card(studio: Studio, choose: Callable[[str], None]) -> None:
     """The card of the form, with its buttons; `choose` is told the name of a run that is started."""
     with card("New run") as title:
@@ -52,11 +64,11 @@ def form_card(studio: Studio, choose: Callable[[str], None]) -> None:
             ui.space()
             repeat_button(lambda: lines())
         form = Form()
-        repeats = ui.number("Seeds", value=1, min=1, max=MOST_SEEDS, precision=0).classes("col")
+        repeats = ui.number("Seeds", value=1, validation=wrong_count).classes("col")
         repeats.props('dense hide-bottom-space hint="runs, each with the next seed"')
 
         def lines() -> Lines | None:
-            training = form.training()
+            training = asked()
             if training is None:
                 return None
             try:
@@ -67,12 +79,16 @@ def form_card(studio: Studio, choose: Callable[[str], None]) -> None:
             return training.lines_of_seeds({seed: str(studio.shown / name) for seed, name in names.items()})
 
         def seeds(training: Training) -> range:
-            count = checks.integer("seeds", int(repeats.value or 1), maximum=MOST_SEEDS)
+            count = 1 if repeats.value is None else int(repeats.value)
             first = int(training.options.get("seed", 0))
             return range(first, first + count)
 
+        def asked() -> Training | None:
+            training = form.training()  # shows all that is wrong, whether the number of seeds is or not
+            return training if repeats.validate() else None
+
         async def start() -> None:
-            training = form.training()
+            training = asked()
             if training is None:
                 return
             button.props("loading")

@@ -1,0 +1,211 @@
+"""Pages in a real browser: what is damaged is named among what is good, bad input is refused, two tabs agree."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from netdiffuse import experiments
+from netdiffuse.studio.fields import Field, algorithm_fields, option_fields, problem_fields
+from netdiffuse.studio.form import WHAT
+from netdiffuse.studio.jobs import Jobs
+from netdiffuse.studio.runs import RunStore
+from tests.studio.browser import Browser, Server, chromium, until
+
+FAST = {"n_envs": 8, "contexts": 100, "settings": {"n_steps": 8, "batch_size": 32}}
+FIELDS = [
+    (part, field)
+    for part, fields in (
+        ("options", option_fields("gddpg")),
+        ("algorithm", algorithm_fields("gddpg")),
+        ("problem", problem_fields("power-allocation")),
+    )
+    for field in fields
+    if field.kind == "text"  # of a choice or a switch, nothing bad can be chosen
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    running = Server(tmp_path_factory.mktemp("pages") / "runs")
+    yield running
+    running.end()
+
+
+@pytest.fixture(scope="module")
+def form(server):
+    """The Train page with every field in sight."""
+    with chromium(1280, 1000) as browser:
+        browser.open(server.url())
+        for section in WHAT.values():
+            browser.click(".q-expansion-item .q-item", section)
+        yield browser
+        assert browser.errors() == []
+
+
+def beside(browser: Browser, label: str) -> str:
+    """What stands at a field, its own text apart."""
+    place = browser.field(label).find_element(By.XPATH, "./ancestor::label[contains(@class, 'q-field')]")
+    return place.text if "q-field--error" in place.get_attribute("class") else ""
+
+
+def bad_value(field: Field) -> str:
+    """Something that is no value of a field; "" where only the training as a whole can tell."""
+    return next((text for text in ("[", "1e999", "word") if field.error(text) is not None), "")
+
+
+@pytest.mark.parametrize(("part", "field"), FIELDS, ids=[f"{part}-{field.name}" for part, field in FIELDS])
+def test_bad_input_is_refused_beside_its_field(server, form, part, field):
+    text = bad_value(field)
+    said = field.error(text)
+    assert said, f"nothing is refused of {part} {field.name}"
+    form.write(field.name, text)
+    until(lambda: said.split(",")[0] in beside(form, field.name))
+    form.click("button", "Start")
+    assert said.split(",")[0] in beside(form, field.name)
+    form.write(field.name, "")
+    until(lambda: beside(form, field.name) == "")
+    assert Jobs(server.root).all() == []
+
+
+@pytest.mark.parametrize("name", ["schedule", "sampler"])
+def test_a_word_that_only_the_training_knows_is_refused_beside_its_field(server, form, name):
+    form.write(name, "sudden")
+    form.click("button", "Start")
+    until(lambda: "sudden" in beside(form, name))
+    form.write(name, "")
+    until(lambda: beside(form, name) == "")
+    assert Jobs(server.root).all() == []
+
+
+@pytest.mark.parametrize(("text", "said"), [("0", "at least 1"), ("101", "at most 100"), ("1.5", "an integer")])
+def test_a_number_of_seeds_that_is_none_is_refused_beside_its_field(server, form, text, said):
+    form.write("Seeds", text)
+    form.click("button", "Start")
+    until(lambda: said in beside(form, "Seeds"))
+    form.write("Seeds", "1")
+    until(lambda: beside(form, "Seeds") == "")
+    assert Jobs(server.root).all() == []
+
+
+def test_an_unknown_problem_is_refused_beside_its_field(server):
+    with chromium() as browser:
+        browser.open(server.url())
+        browser.field("Problem").send_keys(Keys.CONTROL, "a")
+        browser.field("Problem").send_keys("power-alocation", Keys.ENTER, Keys.TAB)
+        browser.with_text(".q-field--error", "Did you mean 'power-allocation'?")
+        browser.click("button", "Start")
+        assert Jobs(server.root).all() == []
+
+
+def choose(browser: Browser, label: str, option: str) -> None:
+    """Choose from a list."""
+    browser.click(".q-select", label)
+    browser.click(".q-menu .q-item", option)
+
+
+def press(text: str, *tabs: Browser) -> None:
+    """Press a button in several tabs, one right after the other."""
+    buttons = [tab.with_text("button", text) for tab in tabs]
+    for tab, button in zip(tabs, buttons, strict=True):
+        tab.script("arguments[0].click()", button)
+
+
+def test_what_was_refused_as_a_whole_may_be_mended(tmp_path):
+    """gddpg cannot learn aigc-services; with d2sac the same form starts."""
+    server = Server(tmp_path / "runs")
+    try:
+        with chromium() as browser:
+            browser.open(server.url())
+            choose(browser, "Problem", "aigc-services")
+            browser.click("button", "Start")
+            browser.with_text(".q-field--error", "for discrete actions use D2SAC")
+            choose(browser, "Algorithm", "d2sac")
+            until(lambda: not browser.driver.find_elements(By.CSS_SELECTOR, ".q-field--error"))
+            browser.waits_for(f"Settings of the algorithm ({len(algorithm_fields('d2sac'))})")
+            browser.write("timesteps", "1")
+            browser.click("button", "Start")
+            until(lambda: [job.run for job in Jobs(server.root).all()] == ["aigc-services-d2sac-s0"])
+            until(lambda: Jobs(server.root).all()[0].state == "ended")
+    finally:
+        server.end()
+
+
+def test_damaged_files_are_named_and_the_good_runs_shown(tmp_path):
+    root = tmp_path / "runs"
+    experiments.train("power-allocation", "ppo", timesteps=128, out=root / "good", **FAST)
+    shutil.copytree(root / "good", root / "no-curve")
+    (root / "no-curve" / "progress.csv").write_text("time/total_timesteps\nmany\n")
+    (root / ".studio").mkdir()
+    (root / ".studio" / "queue.json").write_text('{"at_once": "man')
+    server = Server(root)
+    try:
+        with chromium() as browser:
+            browser.open(server.url())
+            browser.with_text('[role="alert"]', "queue.json is damaged, remove it")
+            browser.with_text("button.nd-pick", "good")
+            browser.click("button.nd-pick", "no-curve")
+            browser.with_text('[role="alert"]', "progress.csv is damaged")
+            browser.click("button.nd-pick", "good")
+            browser.find('.nicegui-echart[aria-label="Learning curve of good"]')
+            assert not browser.says("progress.csv is damaged")
+            for path in ("/compare", "/inside?run=good", "/users", "/denoise"):
+                browser.open(server.url(path))
+                assert not browser.says("500")
+            (root / ".studio" / "queue.json").unlink()  # as it says
+            browser.open(server.url())
+            until(lambda: browser.says("New run") and not browser.says("is damaged, remove it"))
+            assert browser.errors() == []
+    finally:
+        server.end()
+
+
+def ask_for(tab: Browser, **values: str) -> None:
+    for label, text in values.items():
+        tab.write(label, text)
+
+
+def ended(root: Path) -> bool:
+    return all(job.state == "ended" for job in Jobs(root).all())
+
+
+def test_two_tabs_start_and_stop_at_once(tmp_path):
+    root = tmp_path / "runs"
+    server = Server(root)
+    first, second = "power-allocation-gddpg-s0", "power-allocation-gddpg-s0-2"
+    try:
+        with chromium() as one, chromium() as other:
+            for tab in (one, other):
+                tab.open(server.url())
+                tab.click(".q-expansion-item .q-item", "Further options")
+                ask_for(tab, seconds="1000", contexts="100")
+            press("Start", one, other)
+            until(lambda: sorted(job.run for job in Jobs(root).all()) == [first, second])
+            until(lambda: RunStore(root).scan())  # one of them has begun; the other waits
+            (begun,) = (record.name for record in RunStore(root).scan())
+            (waits,) = {first, second} - {begun}
+            for tab in (one, other):
+                tab.waits_for(f"{waits}: waits")
+                until(lambda tab=tab: not tab.says(f"{begun}: starting"))  # the queue is drawn anew then
+            one.click("button", f"Remove {waits}")
+            for tab in (one, other):
+                until(lambda tab=tab: not tab.says(f"{waits}: waits"))
+                tab.click("button.nd-pick", begun)
+            until(lambda: (root / begun / "progress.csv").is_file())
+            press("Stop", one, other)
+            for tab in (one, other):
+                tab.with_text("button", "Resume")
+            until(lambda: ended(root))
+            (job,) = Jobs(root).all()
+            assert Jobs(root).failure(job) is None  # the second Stop did not break the saving
+            assert RunStore(root).get(begun).summary["timesteps"] > 0
+            assert one.errors() == other.errors() == []
+    finally:
+        server.end()
+        jobs = Jobs(root)
+        for job in jobs.all():
+            if job.state == "running":
+                jobs.stop(job.run)
+        until(lambda: ended(root) or all(job.state != "running" for job in jobs.all()))
