@@ -227,22 +227,6 @@ def test_two_tabs_show_the_same(server):
         assert one.errors() == other.errors() == []
 
 
-def test_each_view_offers_the_lines_that_repeat_it(server, browser):
-    for path, words in {
-        "/": ("from netdiffuse.experiments import train", "netdiffuse train power-allocation --algorithm gddpg"),
-        "/inside?run=apg-s0": ("denoising_trajectory", "netdiffuse decide"),
-        "/compare": ("summarise", "netdiffuse evaluate"),
-        "/denoise": ("grid.split", "netdiffuse denoise split --prompts"),
-        "/users": ("ParametricRater(seed=0)", "netdiffuse users audit"),
-    }.items():
-        browser.open(server.url(path))
-        if path == "/compare":
-            browser.with_text("td", "diffusion-apg")
-        browser.click("button", "As Python, as a command")
-        for word in words:
-            browser.waits_for(word)
-
-
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("path", ["/", "/inside?run=apg-s0", "/compare", "/denoise", "/users"])
 def test_every_control_has_a_label_and_every_word_can_be_read(server, browser, path, dark):
