@@ -79,7 +79,7 @@ def serving(run: Run, model: Family, users: int, ratings: Path, explore: bool) -
 
 
 def opinions(
-    run: Run, model: Family, windows: int, users: int, shift: float, ratings: Path, explore: bool, seed: int
+    run: Run, models: list[Family], windows: int, users: int, shift: float, ratings: Path, explore: bool, seed: int
 ) -> list[float]:
     """What the users of some windows say, who ask, finish and rate over HTTP; the same windows for the same seed."""
     world = SharedDenoisingSimulator(1, SharedDenoisingSettings(users=users, slots=1))
@@ -97,7 +97,7 @@ def opinions(
             wants=tuple(world.population[world.person[0, user]].tolist()),
         )
         prompt = captions[world.slot.caption[0, user]]
-        device = EdgeDevice(model, url, report=report, patience_s=600)
+        device = EdgeDevice(models[user], url, report=report, patience_s=600)
         outcome = device.make(prompt, request_id=f"s{seed}-w{window}-u{user}")
         if outcome.source == "alone":
             raise RuntimeError(f"the server did not help: {outcome.reason}")
@@ -108,7 +108,7 @@ def opinions(
         device.close()
         return rated.rating
 
-    with serving(run, model, users, ratings, explore) as url, ThreadPoolExecutor(users) as devices:
+    with serving(run, models[-1], users, ratings, explore) as url, ThreadPoolExecutor(users) as devices:
         for window in range(windows):
             world.begin()
             said += devices.map(use, [url] * users, [window] * users, range(users))
@@ -116,7 +116,7 @@ def opinions(
 
 
 def once(
-    seed: int, model: Family, folder: Path, users: int, seconds: float, windows: int, shift: float, share: float
+    seed: int, models: list[Family], folder: Path, users: int, seconds: float, windows: int, shift: float, share: float
 ) -> dict[str, Any]:
     """One run, served, rated, learned from, and served again."""
     arguments = {"users": users, "slots": 1}
@@ -130,13 +130,13 @@ def once(
         policy="EquivariantPolicy",
     )
     test, ratings = 10_000 + seed, folder / "ratings.sqlite"
-    before = opinions(run, model, windows, users, shift, folder / "before.sqlite", False, test)
-    opinions(run, model, windows, users, shift, ratings, True, seed)
+    before = opinions(run, models, windows, users, shift, folder / "before.sqlite", False, test)
+    opinions(run, models, windows, users, shift, ratings, True, seed)
     shutil.copytree(run.path, folder / "control")
     found = {"before": before}
     for name, path, given in (("after", run.path, ratings), ("control", folder / "control", None)):
         further = resume(path, seconds=2 * seconds, ratings=given, ratings_share=share)
-        found[name] = opinions(further, model, windows, users, shift, folder / f"{name}.sqlite", False, test)
+        found[name] = opinions(further, models, windows, users, shift, folder / f"{name}.sqlite", False, test)
     return {"seed": seed, "ratings": len(before)} | {name: float(np.mean(said)) for name, said in found.items()}
 
 
@@ -165,10 +165,11 @@ def main(
         out: write the JSON here too.
     """
     result: dict[str, Any] = {"machine": machine(threads), "rows": []}
-    model = open_model(str(default_model_path()))
+    # One for each device and one for the server, as in processes of their own: models are not made for threads.
+    models = [open_model(str(default_model_path())) for _ in range(users + 1)]
     for seed in seeds:
         with TemporaryDirectory() as folder:
-            result["rows"].append(once(seed, model, Path(folder), users, seconds, windows, shift, share))
+            result["rows"].append(once(seed, models, Path(folder), users, seconds, windows, shift, share))
     rows = result["rows"]
     columns = {name: [row[name] for row in rows] for name in ("before", "after", "control")}
     for name in ("before", "control"):

@@ -1,10 +1,11 @@
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from netdiffuse.common import InvalidValueError
-from netdiffuse.common.files import Holder, check_entries, holder, locked, new_folder, unused
+from netdiffuse.common.files import Holder, check_entries, claim_unused, holder, locked, new_folder, unused
 
 
 @pytest.mark.parametrize(
@@ -58,3 +59,10 @@ def test_results_go_to_a_new_folder(tmp_path):
     (tmp_path / "usual" / "precious").touch()
     with pytest.raises(InvalidValueError, match="usual already exists and is not empty: choose another --out"):
         new_folder(tmp_path / "usual", tmp_path / "other")
+
+
+def test_names_are_claimed_once_however_many_ask_at_the_same_time(tmp_path):
+    with ThreadPoolExecutor(8) as many:
+        found = list(many.map(lambda _: claim_unused(tmp_path / "picture.png"), range(24)))
+    assert len(set(found)) == 24
+    assert {path.name for path in found} == {"picture.png"} | {f"picture-{n}.png" for n in range(2, 25)}

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import tyro
 
@@ -19,6 +19,7 @@ Assignments = Annotated[
 ]
 AsJson = Annotated[bool, tyro.conf.arg(name="json", help_behavior_hint="")]
 
+Options = TypeVar("Options")
 METAVARS = {str | None: "NAME", Path | None: "FILE", tuple[float, float] | None: "IN OUT"}
 
 
@@ -35,5 +36,15 @@ def arguments_of(options: type[Any], word: str = "") -> type[Any]:
             said |= {"metavar": METAVARS[hints[field.name]], "help_behavior_hint": ""}
         kind: Any = Annotated[hints[field.name], tyro.conf.arg(**said)]
         made.append((field.name, kind, dataclasses.field(default=field.default)))
-    name, doc = options.__name__, {"__doc__": options.__doc__, "__module__": options.__module__}
-    return dataclasses.make_dataclass(name, made, bases=(options,), frozen=True, namespace=doc)
+    # Values are checked by `checked`: what the parser is refused, it tells in words of its own.
+    given = {"__doc__": options.__doc__, "__module__": options.__module__, "__post_init__": lambda _: None}
+    return dataclasses.make_dataclass(options.__name__, made, bases=(options,), frozen=True, namespace=given)
+
+
+def checked(given: Options, options: type[Options]) -> Options:
+    """Options that the parser has made of `arguments_of(options)`, as the class itself, which checks them.
+
+    Raises:
+        InvalidValueError, UnknownNameError: as the class.
+    """
+    return options(**{field.name: getattr(given, field.name) for field in dataclasses.fields(options)})  # type: ignore[arg-type]

@@ -55,6 +55,12 @@ def show_run(path: Path, summary: dict[str, Any], figures: Sequence[Path]) -> No
         from netdiffuse.users.llm.ledger import in_words
 
         out.print(f"rater    {summary['rater']['model']}: {in_words(summary['rater'])}", soft_wrap=True)
+    if "ratings" in summary:
+        said = summary["ratings"]
+        out.print(
+            f"ratings  {said['sessions']} sessions of {said['file']}, {100 * said['share']:g}% of every batch",
+            soft_wrap=True,
+        )
     out.print(f"run      {path}", soft_wrap=True)
     for figure in figures:
         out.print(f"figure   {figure}", soft_wrap=True)

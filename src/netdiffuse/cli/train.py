@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from netdiffuse.cli.arguments import AsJson, Assignments, Count, File, Folder, Name, Seconds, arguments_of
+from netdiffuse.cli.arguments import AsJson, Assignments, Count, File, Folder, Name, Seconds, arguments_of, checked
 from netdiffuse.common import InvalidValueError, checks
 from netdiffuse.users.llm.options import LLMRewardOptions
 
@@ -60,6 +60,9 @@ def train(
         json_: print summary.json on standard output instead of the tables.
     """
     # Refuse before the heavy imports what needs none.
+    llm = checked(llm, LLMRewardOptions)
+    if not 0 < ratings_share <= 1:
+        raise InvalidValueError(f"--ratings-share must be in (0, 1], got {ratings_share}")
     if resume is not None:
         given = {
             "PROBLEM": problem,

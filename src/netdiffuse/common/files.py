@@ -184,6 +184,17 @@ def unused(path: Path) -> Path:
     return found
 
 
+def claim_unused(path: Path) -> Path:
+    """`unused`, and an empty file there at once, so that nobody else who asks at the same time gets it too."""
+    while True:
+        found = unused(path)
+        try:
+            found.touch(exist_ok=False)
+        except FileExistsError:  # somebody was quicker
+            continue
+        return found
+
+
 def new_folder(given: Path | None, usual: Path) -> Path:
     """The folder to write results to: the one given, or the usual one, numbered where that exists.
 

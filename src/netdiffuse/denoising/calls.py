@@ -96,7 +96,8 @@ class Caller:
             try:
                 response = self._receive(call, method, path, arguments)
             except httpx.HTTPError as error:
-                reason, wait = f"no answer from the server: {error!r}", None
+                said = f"{type(error).__name__}: {error}"
+                reason, wait = f"no answer from the server at {self.client.base_url} ({said}): is it running?", None
             else:
                 if response.status_code < 300:
                     return response

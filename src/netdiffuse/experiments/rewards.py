@@ -17,7 +17,7 @@ from netdiffuse.experiments.tasks import AnyTask, BatchedTask
 from netdiffuse.problems.shared_denoising import SharedDenoisingVectorEnv
 from netdiffuse.problems.shared_denoising.rater_rating import RaterRating
 from netdiffuse.users import PRESETS, Experience
-from netdiffuse.users.llm import LLMRater, LLMRewardOptions
+from netdiffuse.users.llm import LLMRater, LLMRewardOptions, RatingError
 
 TRIAL = Experience("a red ball on the grass", quality=0.8, delay_s=3.0, energy_share=0.05)
 
@@ -113,7 +113,11 @@ def check_reward(task: AnyTask, options: LLMRewardOptions, seed: int, folder: Pa
     model, endpoint, answers = _model(options), options.endpoint(), options.cache_path(folder)
     if endpoint is not None and not answers.exists():
         trial = LLMRater(model, endpoint, sampling=options.sampling(seed), fallback=None)
-        trial.rate([PRESETS["average"]], [TRIAL])
+        try:
+            trial.rate([PRESETS["average"]], [TRIAL])
+        except RatingError as error:
+            where = options.url or "OpenAI's endpoint"
+            raise RatingError(f"{error}; asked at {where}: is the model served there? (--rater-url)") from error
 
 
 def _model(options: LLMRewardOptions) -> str:

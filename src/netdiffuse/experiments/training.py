@@ -169,8 +169,10 @@ def resume(
     with run.locked(), _torch_threads(config.threads):
         task = run.task
         model, state = _load(run, task)
+        learned = None
         if ratings is not None:
-            learn_from_ratings(model, ratings, session_settings(run), ratings_share)
+            sessions = learn_from_ratings(model, ratings, session_settings(run), ratings_share)
+            learned = {"file": str(ratings), "sessions": sessions, "share": ratings_share}
         if new_budget is not None:
             done = state["progress"]["elapsed"] if state else 0.0
             if new_budget.fraction(done, model.num_timesteps) >= 1:
@@ -185,7 +187,7 @@ def resume(
             write_json(run.path / CONFIG, config.as_dict())
             run = Run(run_dir, problem)
         with rewarding(config, run.path, model) as reward:
-            return _fit(run, task, model, state, final, checkpoint_seconds, stop, report, reward)
+            return _fit(run, task, model, state, final, checkpoint_seconds, stop, report, reward, learned)
 
 
 def check_resumable(settings: Mapping[str, Any]) -> None:
@@ -261,6 +263,7 @@ def _fit(
     stop: threading.Event | None,
     report: Callable[[Report], None] | None,
     reward: Reward | None,
+    learned: Mapping[str, Any] | None = None,
 ) -> Run:
     stop = stop or threading.Event()
     clock = TrainingClock(state["progress"]["elapsed"] if state else 0.0)
@@ -308,5 +311,7 @@ def _fit(
         }
         if reward is not None:
             summary["rater"] = reward.summary()
+        if learned is not None:
+            summary["ratings"] = dict(learned)
         write_json(run.path / SUMMARY, summary)
     return run

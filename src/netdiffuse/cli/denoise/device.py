@@ -66,33 +66,31 @@ def device(
     """
     from json import dumps
 
+    from netdiffuse.cli.output import console
     from netdiffuse.common import InvalidValueError
-    from netdiffuse.common.files import atomic_path, unused
+    from netdiffuse.common.files import atomic_path, claim_unused
 
     if not prompt.strip():
         raise InvalidValueError("--prompt must say what to see, got nothing")
     if lead and server is not None:
         raise InvalidValueError("a device leads, or it has a --server, not both")
-    if out is None:
-        out = unused(Path("picture.png"))
-    elif out.exists():
+    if out is not None and out.exists():
         raise InvalidValueError(f"{out} already exists: choose another --out")
-    if out.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+    if out is not None and out.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
         raise InvalidValueError(f"--out must end in .png, .jpg or .webp, got {out}")
     if rate and (persona is None or server is None):
         raise InvalidValueError("--rate needs a --persona who rates, and the --server that is told")
+    errors = console(stderr=True)
     family = opened(model, dtype)
     report = report_of(persona, battery, gain_db, frequency_ghz)
     from netdiffuse.denoising.device import Chain, EdgeDevice
 
     token = token_of(token)
     if lead:
-        from netdiffuse.cli.output import console
         from netdiffuse.denoising.embeddings import default_encoder
         from netdiffuse.denoising.peer import Gathering
         from netdiffuse.denoising.peer import lead as lead_others
 
-        errors = console(stderr=True)
         outcome = lead_others(
             family,
             prompt,
@@ -112,8 +110,12 @@ def device(
             alone=Chain(steps=steps),
             report=report,
         )
+        if server is not None:
+            errors.print(f"asking {server}, and waiting for others to share with", soft_wrap=True)
         outcome = made.make(prompt)
         made.close()
+    # Claimed now, not before: devices that ask together are done together.
+    out = out or claim_unused(Path("picture.png"))
     with atomic_path(out) as temporary:
         outcome.picture.save(temporary, format={".png": "PNG", ".webp": "WEBP"}.get(out.suffix.lower(), "JPEG"))
     said = None
@@ -158,8 +160,8 @@ def device(
             )
         if said is not None:
             print(
-                f"rated    {said.rating:.2f}: {said.reason} (quality {said.quality:.2f}, delay {said.delay_s:.1f} s, "
-                f"energy {100 * (said.energy_share or 0):.1f}% of the battery)"
+                f"rated    {said.rating:.2f}: {said.reason} (quality {said.quality:.2f}; by the model of radio and "
+                f"processors delay {said.delay_s:.1f} s, energy {100 * (said.energy_share or 0):.1f}% of the battery)"
             )
     else:
         print(f"alone, {outcome.own_steps} steps in {outcome.own_s:.1f} s: {outcome.reason}")

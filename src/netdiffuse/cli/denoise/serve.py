@@ -89,12 +89,20 @@ def serve(
     from netdiffuse.denoising.embeddings import default_encoder
     from netdiffuse.denoising.planner import SharingRule
 
+    out = console(stderr=True)
     deciding: Allocator = ByMeaning(default_encoder(), SharingRule(most=most_shared))
     if allocator is not None:
         from netdiffuse.experiments import load
         from netdiffuse.experiments.allocation import make_allocator
 
         deciding = make_allocator(load(allocator), default_encoder(), explore)
+        users, how = deciding.settings.users, ", disturbed to explore" if explore else ""
+        out.print(f"the policy {deciding.version} decides{how}; it was trained for {users} users", soft_wrap=True)
+        if ratings is not None and enough != users:
+            out.print(
+                f"ratings of windows of another number than {users} cannot be learned from by it: add --enough {users}",
+                soft_wrap=True,
+            )
     made: Engine
     if engine == "ray":
         from netdiffuse.denoising.edge.ray_engine import RayEngine
@@ -105,11 +113,14 @@ def serve(
         made = LocalEngine.of(family, deciding, steps, scheduler)
     settings = ServerSettings(window_s=window, enough_in_window=enough, token=token)
     store = None if ratings is None else RatingStore(ratings)
-    console(stderr=True).print(
-        f"{family.name} {family.revision}, {steps} steps, at http://{host}:{port}, journal {journal}; Ctrl-C ends it",
+    kept = "" if ratings is None else f", ratings {ratings}"
+    wait = f"windows of {window:g} s" + ("" if enough is None else f" or {enough} requests")
+    out.print(
+        f"{family.name} {family.revision}, {steps} steps, {wait}, "
+        f"at http://{host}:{port}, journal {journal}{kept}; Ctrl-C ends it",
         soft_wrap=True,
     )
     with closing(made):
         app = make_server(made, Journal(journal, journal_mb * 10**6), settings, store)
-        uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=60)
+        uvicorn.run(app, host=host, port=port, log_level="info", timeout_graceful_shutdown=60)
     return 0

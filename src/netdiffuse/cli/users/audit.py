@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from netdiffuse.cli.arguments import AsJson, Count, Folder, arguments_of
+from netdiffuse.cli.arguments import AsJson, Count, Folder, arguments_of, checked
 from netdiffuse.users.llm.options import LLMOptions
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def audit(
     count = SITTINGS[rater] if sittings is None else checks.integer("sittings", sittings, minimum=2, maximum=1000)
     checks.integer("experiences", experiences, minimum=2)
     checks.seed("seed", seed)
+    llm = checked(llm, LLMOptions)
     folder = out or Path("runs/users-audit")
     model, ledger, answers, other = llm.model, None, None, None
     raters: Sequence[Rater]

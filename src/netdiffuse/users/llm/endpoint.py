@@ -69,7 +69,7 @@ class Endpoint:
         self.concurrency = checks.integer("concurrency", concurrency, maximum=checks.MOST_THREADS)
         self._key = api_key or os.environ.get(KEY) or (os.environ.get("OPENAI_API_KEY") if base_url is None else None)
         if self._key is None and base_url is None:
-            raise InvalidValueError(f"OpenAI's endpoint needs a key: set {KEY}, or name another base_url")
+            raise InvalidValueError(f"OpenAI's endpoint needs a key: set {KEY}, or name the url of another endpoint")
         self.limit_option = "max_completion_tokens" if base_url is None else "max_tokens"  # the servers' older name
         self._client = openai.OpenAI(
             base_url=base_url,
