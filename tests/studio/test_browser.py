@@ -250,6 +250,20 @@ def test_nothing_is_wider_than_a_phone(server):
             assert phone.script("return document.documentElement.scrollWidth") <= 390, path
 
 
+def test_the_names_of_traits_fit_on_a_phone(server):
+    inside = """
+const within = document.querySelector(arguments[0]).getBoundingClientRect();
+return [...document.querySelectorAll(arguments[0] + ' text')].filter(word => word.getClientRects().length)
+  .map(word => [word.textContent, word.getBoundingClientRect()])
+  .filter(([_, box]) => box.left < within.left || box.right > within.right).map(([text, _]) => text);
+"""
+    portraits = '.nicegui-echart[aria-label^="Traits of"]'
+    with chromium(390, 844) as phone:
+        phone.open(server.url("/users"))
+        until(lambda: "neuroticism" in phone.find(portraits).text)
+        assert phone.script(inside, portraits) == []
+
+
 def test_nothing_comes_from_elsewhere(server, browser):
     for path in ("/", "/inside?run=apg-s0", "/compare", "/denoise", "/users"):
         browser.open(server.url(path))

@@ -20,6 +20,8 @@ from netdiffuse.studio.chart_parts import (
 )
 
 LARGE = 60  # entries of a decision, beyond which bars touch each other
+PHONE = 450  # pixels; on a chart that is narrower, the names of a radar's corners would be cut
+_SMALL_RADAR = {"radius": "42%", "axisName": {**TEXT, "fontSize": 11}}
 _LINES = ("solid", "dashed", "dotted")
 _INNER = {**TEXT, "hideOverlap": True, "showMinLabel": False, "showMaxLabel": False}
 
@@ -185,4 +187,5 @@ def radar_chart(corners: Sequence[str], rows: Mapping[str, Sequence[float]]) -> 
             "splitLine": {"lineStyle": {"color": GREY, "opacity": 0.35}},
         },
         "series": [{"type": "radar", "data": data, "symbolSize": 5}],
+        "media": [{"query": {"maxWidth": PHONE}, "option": {"radar": _SMALL_RADAR}}],
     }
