@@ -46,12 +46,12 @@ def pages(studio: Studio) -> None:
         ui.timer(EVERY_S, refresh)
 
 
-def wrong_count(value: float | None) -> str | None:
+def wrong_count(value: Any) -> str | None:
     """What is wrong with a number of seeds, or None; none at all means one."""
-    count: Any = value if value is None or value != int(value) else int(value)
     try:
-        if count is not None:
-            checks.integer("seeds", count, maximum=MOST_SEEDS)
+        if value is not None:
+            checks.finite("seeds", value)
+            checks.integer("seeds", int(value) if value == int(value) else value, maximum=MOST_SEEDS)
     except NetdiffuseError as error:
         return str(error)
     return None
