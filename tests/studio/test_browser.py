@@ -227,22 +227,6 @@ def test_two_tabs_show_the_same(server):
         assert one.errors() == other.errors() == []
 
 
-def test_each_view_offers_the_lines_that_repeat_it(server, browser):
-    for path, words in {
-        "/": ("from netdiffuse.experiments import train", "netdiffuse train power-allocation --algorithm gddpg"),
-        "/inside?run=apg-s0": ("denoising_trajectory", "netdiffuse decide"),
-        "/compare": ("summarise", "netdiffuse evaluate"),
-        "/denoise": ("grid.split", "netdiffuse denoise split --prompts"),
-        "/users": ("ParametricRater(seed=0)", "netdiffuse users audit"),
-    }.items():
-        browser.open(server.url(path))
-        if path == "/compare":
-            browser.with_text("td", "diffusion-apg")
-        browser.click("button", "As Python, as a command")
-        for word in words:
-            browser.waits_for(word)
-
-
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("path", ["/", "/inside?run=apg-s0", "/compare", "/denoise", "/users"])
 def test_every_control_has_a_label_and_every_word_can_be_read(server, browser, path, dark):
@@ -264,6 +248,20 @@ def test_nothing_is_wider_than_a_phone(server):
             phone.open(server.url(path))
             time.sleep(1.0)
             assert phone.script("return document.documentElement.scrollWidth") <= 390, path
+
+
+def test_the_names_of_traits_fit_on_a_phone(server):
+    inside = """
+const within = document.querySelector(arguments[0]).getBoundingClientRect();
+return [...document.querySelectorAll(arguments[0] + ' text')].filter(word => word.getClientRects().length)
+  .map(word => [word.textContent, word.getBoundingClientRect()])
+  .filter(([_, box]) => box.left < within.left || box.right > within.right).map(([text, _]) => text);
+"""
+    portraits = '.nicegui-echart[aria-label^="Traits of"]'
+    with chromium(390, 844) as phone:
+        phone.open(server.url("/users"))
+        until(lambda: "neuroticism" in phone.find(portraits).text)
+        assert phone.script(inside, portraits) == []
 
 
 def test_nothing_comes_from_elsewhere(server, browser):

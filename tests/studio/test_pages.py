@@ -80,7 +80,16 @@ def test_a_word_that_only_the_training_knows_is_refused_beside_its_field(server,
     assert Jobs(server.root).all() == []
 
 
-@pytest.mark.parametrize(("text", "said"), [("0", "at least 1"), ("101", "at most 100"), ("1.5", "an integer")])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("0", "at least 1"),
+        ("101", "at most 100"),
+        ("1.5", "an integer"),
+        ("1e999", "give a number"),
+        ("", "give a number"),
+    ],
+)
 def test_a_number_of_seeds_that_is_none_is_refused_beside_its_field(server, form, text, said):
     form.write("Seeds", text)
     form.click("button", "Start")

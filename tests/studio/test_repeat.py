@@ -1,4 +1,5 @@
 import ast
+import json
 import shlex
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 from netdiffuse import experiments
 from netdiffuse.cli import main
+from netdiffuse.studio.comparison import Chosen
 from netdiffuse.studio.inside import look_into
 from netdiffuse.studio.repeat import Training, comparison_lines, decision_lines
 from netdiffuse.studio.runs import RunStore
@@ -61,6 +63,13 @@ def one_step(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def services(tmp_path_factory):
+    path = tmp_path_factory.mktemp("repeat") / "services"
+    experiments.train("aigc-services", "d2sac", timesteps=256, contexts=1, out=path, problem_args={"horizon": 1e5})
+    return str(path)
+
+
 @pytest.mark.parametrize("seed", [None, 5])
 @pytest.mark.parametrize("name", ["command", "ppo"])
 def test_the_python_prints_what_is_shown(root, one_step, name, seed):
@@ -101,12 +110,28 @@ def test_the_command_decides_as_the_deterministic_chain(root, tmp_path, monkeypa
     assert pd.read_csv("decision.csv").iloc[0].to_list() == pytest.approx(look.steps[-1], abs=1e-4)
 
 
-def test_a_comparison_is_repeated(root, capsys):
-    records = RunStore(root).scan()
-    exec(comparison_lines({str(record.path): f"mine {record.name}" for record in records}).python, {})
-    printed = capsys.readouterr().out
-    assert "mine command" in printed
-    assert "mine python" in printed
+def test_a_comparison_is_repeated(root):
+    chosen = Chosen(RunStore(root).scan())
+    runs = {str(root / name): f"mine {name}" for name in chosen.names}
+    python = comparison_lines(runs).python + "    print([method.mean, method.worst])\n"
+    done = subprocess.run([sys.executable, "-c", python], capture_output=True, text=True, check=True)
+    found = [ast.literal_eval(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    assert found == [[row["optimality_percent"]] * 2 for row in chosen.rows]
+
+
+def test_the_command_judges_each_run_of_a_comparison(root, capsys):
+    for record in RunStore(root).scan():
+        shell(comparison_lines({str(record.path): "mine"}).command + f" --json --contexts {record.config.contexts}")
+        judged = json.loads(capsys.readouterr().out)
+        assert judged["optimality_percent"] == pytest.approx(record.summary["evaluation"]["optimality_percent"])
+
+
+@pytest.mark.parametrize("seed", [None, 5])
+def test_probabilities_of_providers_are_repeated(services, seed):
+    inside = look_into(services)
+    context = inside.sample(seed=1)
+    lines = decision_lines(services, seed, inside.shaped(context), inside.names, inside.one_shot, inside.diffusion)
+    assert np.array(printed_by(lines.python)) == pytest.approx(np.array(inside.look(context, seed).steps), abs=1e-5)
 
 
 def test_python_is_python():

@@ -1,8 +1,12 @@
+import ast
 import base64
 import io
+import shlex
+import subprocess
+import sys
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops
 
 from netdiffuse.common import InvalidValueError, NetdiffuseError
 from netdiffuse.studio.split import Wish, prompts_in, split_chain, users
@@ -55,13 +59,22 @@ def test_a_model_that_is_not_there(tmp_path):
         split_chain(Wish(PROMPTS, model=str(tmp_path / "none")))
 
 
-def test_the_python_repeats_it(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for wish in (Wish(PROMPTS, 3), Wish(PROMPTS, 3, shared=1, codec="uint8", bit_error_rate=0.01)):
-        exec(wish.lines().python, {})
-        with Image.open("grid.png") as grid:
-            assert grid.width > grid.height
-        assert "--steps 3" in wish.lines().command
+@pytest.mark.parametrize("wish", [Wish(PROMPTS, 3), Wish(PROMPTS, 3, shared=1, codec="uint8", bit_error_rate=0.01)])
+def test_python_and_command_repeat_it(tmp_path, wish):
+    """Both draw the same grid, and tell the distances that are shown."""
+    lines = wish.lines()
+    python = f"{lines.python}\nfrom netdiffuse.denoising.quality import distance\n"
+    python += "print(distance(found.pictures, found.alone)['mse'])\n"
+    done = subprocess.run([sys.executable, "-c", python], cwd=tmp_path, capture_output=True, text=True, check=True)
+    shown = [member.mse for member in split_chain(wish).members]
+    assert ast.literal_eval(done.stdout) == pytest.approx(shown, abs=1e-5)
+    words = ["-m", "netdiffuse", *shlex.split(lines.command)[1:]]
+    subprocess.run([sys.executable, *words], cwd=tmp_path, capture_output=True, check=True)
+    (drawn,) = (tmp_path / "runs" / "denoise-split").glob("*grid*.png")
+    with Image.open(drawn) as by_command, Image.open(tmp_path / "grid.png") as by_python:
+        assert by_command.size == by_python.size
+        difference = ImageChops.difference(by_command.convert("RGB"), by_python.convert("RGB"))
+        assert max(high for _, high in difference.getextrema()) <= 1  # a rounding
 
 
 def test_words():

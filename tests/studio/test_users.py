@@ -1,6 +1,9 @@
+import shlex
+
 import numpy as np
 import pytest
 
+from netdiffuse.cli import main
 from netdiffuse.experiments import train
 from netdiffuse.studio.charts import radar_chart
 from netdiffuse.studio.runs import RunStore
@@ -36,7 +39,11 @@ def test_its_lines_repeat_it(crowd, capsys):
     for line, one in zip(printed, said, strict=True):
         assert line.startswith(one.name)
         assert f"rating={one.drawn!r}" in line
-    assert lines.command.startswith("netdiffuse users audit --seed 7")
+    words = shlex.split(lines.command)
+    assert words[:5] == ["netdiffuse", "users", "audit", "--seed", "7"]
+    with pytest.raises(SystemExit) as end:
+        main(words[1:])
+    assert end.value.code == 0
 
 
 def test_how_a_run_pleases_users_is_read_from_its_evaluations(tmp_path):

@@ -7,16 +7,13 @@ studio on the same folder.
 
 import contextlib
 import os
-import re
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from netdiffuse.common import InvalidValueError, RunError, checks
+from netdiffuse.common import RunError, checks
 from netdiffuse.common.files import (
     Holder,
     check_entries,
@@ -24,40 +21,16 @@ from netdiffuse.common.files import (
     last_holder,
     locked,
     read_json,
-    write_holder,
     write_json,
 )
-from netdiffuse.experiments.children import environment
 from netdiffuse.experiments.run import LOCK
+from netdiffuse.studio.job import Job, checked_id, read_job
+from netdiffuse.studio.launching import launched
 from netdiffuse.studio.stopping import Stopping
 
-JobState = Literal["queued", "running", "ended"]
 MOST_AT_ONCE = 64
 LOG_BYTES = 20_000  # of a log's end that are read
 KEPT = 50  # ended jobs, whose logs say why one failed
-_PROGRAM = """
-import signal
-signal.signal(signal.SIGINT, signal.default_int_handler)  # the studio may run where it is ignored
-from netdiffuse.cli import main
-main()
-"""
-
-
-@dataclass(frozen=True)
-class Job:
-    """A training that waits, runs or has ended.
-
-    Attributes:
-        id: sorts by its place in the queue.
-        run: name of the run's folder below the runs folder.
-        words: of the command line, after `netdiffuse`.
-        state: "queued", "running" or "ended".
-    """
-
-    id: str
-    run: str
-    words: tuple[str, ...]
-    state: JobState
 
 
 class Jobs:
@@ -104,7 +77,7 @@ class Jobs:
         Raises:
             RunError: a job's file is damaged.
         """
-        return [job for path in sorted(self.folder.glob("[0-9]*.json")) if (job := self._job(path)) is not None]
+        return [job for path in sorted(self.folder.glob("[0-9]*.json")) if (job := read_job(path)) is not None]
 
     def add(self, run: str, words: Sequence[str], first: bool = False) -> Job:
         """Put a training at the end of the queue, or at its head.
@@ -140,7 +113,7 @@ class Jobs:
         if job is not None and job.state == "running":
             raise RunError(f"'{job.run}' is running: stop it first")
         for ending in ("json", "lock", "log"):
-            (self.folder / f"{_checked(id_)}.{ending}").unlink(missing_ok=True)
+            (self.folder / f"{checked_id(id_)}.{ending}").unlink(missing_ok=True)
 
     def stop(self, run: str) -> None:
         """Have a run stop with everything saved, whoever started it; the queue goes on.
@@ -182,7 +155,7 @@ class Jobs:
     def log(self, id_: str) -> str:
         """The end of what a job's process has said."""
         try:
-            with open(self.folder / f"{_checked(id_)}.log", "rb") as file:
+            with open(self.folder / f"{checked_id(id_)}.log", "rb") as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_BYTES))
                 return file.read().decode(errors="replace")
         except FileNotFoundError:
@@ -229,24 +202,7 @@ class Jobs:
         return True
 
     def _start(self, job: Job) -> None:
-        import fcntl
-
-        with (
-            open(self.folder / f"{job.id}.log", "wb") as log,
-            open(self.folder / f"{job.id}.lock", "a", encoding="utf-8") as held,
-        ):
-            fcntl.flock(held, fcntl.LOCK_EX)  # goes over to the process, and ends with it
-            child = subprocess.Popen(
-                [sys.executable, "-P", "-c", _PROGRAM, *job.words],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environment(),
-                start_new_session=True,  # neither a Ctrl-C nor a closed terminal reaches it
-                pass_fds=(held.fileno(),),
-            )
-            write_holder(held, child.pid)
-        self._children.append(child)
+        self._children.append(launched(job.words, self.folder / f"{job.id}.log", self.folder / f"{job.id}.lock"))
         write_json(self.folder / f"{job.id}.json", {"run": job.run, "words": list(job.words), "started": True})
 
     def _holder(self, run: str) -> Holder | None:
@@ -263,18 +219,6 @@ class Jobs:
         trains = self.root / job.run / LOCK
         return process is not None and holder(trains) is None and last_holder(trains) == process
 
-    def _job(self, path: Path) -> Job | None:
-        try:
-            entry = check_entries(read_json(path), {"run": str, "words": list, "started": bool})
-        except FileNotFoundError:  # just removed
-            return None
-        except ValueError as error:
-            raise RunError(f"{path} is damaged, remove it: {error}") from error
-        state: JobState = "ended" if entry["started"] else "queued"
-        if holder(path.with_suffix(".lock")) is not None:
-            state = "running"
-        return Job(path.stem, entry["run"], tuple(map(str, entry["words"])), state)
-
     def _read(self) -> dict[str, Any]:
         try:
             return check_entries(read_json(self._settings), {"at_once": int, "held_by": (str, type(None))})
@@ -285,9 +229,3 @@ class Jobs:
 
     def _write(self, **changed: Any) -> None:
         write_json(self._settings, self._read() | changed)
-
-
-def _checked(id_: str) -> str:
-    if not re.fullmatch(r"\d{20}", id_):
-        raise InvalidValueError(f"a job's id has 20 digits, got {id_!r}")
-    return id_

@@ -10,7 +10,8 @@ from nicegui import app, run
 from netdiffuse.common import NetdiffuseError
 from netdiffuse.experiments.config import run_name
 from netdiffuse.studio.inside import Inside, look_into
-from netdiffuse.studio.jobs import Job, Jobs
+from netdiffuse.studio.job import Job
+from netdiffuse.studio.jobs import Jobs
 from netdiffuse.studio.runs import RunRecord, RunStore
 
 EVERY_S = 1.0  # looks at the runs folder

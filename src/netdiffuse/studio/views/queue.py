@@ -7,7 +7,8 @@ from nicegui import ui
 
 from netdiffuse.common import NetdiffuseError
 from netdiffuse.studio.frame import card, describe, said
-from netdiffuse.studio.jobs import MOST_AT_ONCE, Job
+from netdiffuse.studio.job import Job
+from netdiffuse.studio.jobs import MOST_AT_ONCE
 from netdiffuse.studio.state import Studio
 
 

@@ -9,7 +9,8 @@ from nicegui import run, ui
 from netdiffuse.common import NetdiffuseError, RunError
 from netdiffuse.experiments.evaluation import MEASURES
 from netdiffuse.experiments.progress import duration
-from netdiffuse.studio.charts import Points, curve_chart, small_chart
+from netdiffuse.studio.chart_parts import Points
+from netdiffuse.studio.charts import curve_chart, small_chart
 from netdiffuse.studio.frame import card, chart, named_tile, repeat_button, said, show, state_badge, tile
 from netdiffuse.studio.levels import known_levels, measured_levels
 from netdiffuse.studio.newest import Newest

@@ -47,11 +47,12 @@ def pages(studio: Studio) -> None:
 
 
 def wrong_count(value: Any) -> str | None:
-    """What is wrong with a number of seeds, or None; none at all means one."""
+    """What is wrong with a number of seeds, or None."""
+    if value is None:  # also what a browser cannot read as a number, such as 1e999
+        return f"give a number of seeds from 1 to {MOST_SEEDS}"
     try:
-        if value is not None:
-            checks.finite("seeds", value)
-            checks.integer("seeds", int(value) if value == int(value) else value, maximum=MOST_SEEDS)
+        checks.finite("seeds", value)
+        checks.integer("seeds", int(value) if value == int(value) else value, maximum=MOST_SEEDS)
     except NetdiffuseError as error:
         return str(error)
     return None
@@ -79,7 +80,7 @@ def form_card(studio: Studio, choose: Callable[[str], None]) -> None:
             return training.lines_of_seeds({seed: str(studio.shown / name) for seed, name in names.items()})
 
         def seeds(training: Training) -> range:
-            count = 1 if repeats.value is None else int(repeats.value)
+            count = int(repeats.value)
             first = int(training.options.get("seed", 0))
             return range(first, first + count)
 
@@ -91,6 +92,7 @@ def form_card(studio: Studio, choose: Callable[[str], None]) -> None:
             training = asked()
             if training is None:
                 return
+            wanted = seeds(training)  # as it stands now: the field may change while the rest is looked at
             button.props("loading")
             try:
                 wrong = await run.io_bound(refusal, training)
@@ -98,7 +100,7 @@ def form_card(studio: Studio, choose: Callable[[str], None]) -> None:
                     form.refuse(wrong)
                     return
                 names = []
-                for seed in seeds(training):
+                for seed in wanted:
                     name = studio.free_name(training.problem, training.algorithm, seed)
                     seeded = training.with_seed(seed)
                     studio.jobs.add(name, seeded.words(str(studio.root / name)))
