@@ -70,6 +70,23 @@ def test_a_policys_k_is_what_is_shared(model, tmp_path, k, steps):
             assert grant["bandwidth_hz"] == pytest.approx(2e5 / 3)
 
 
+@pytest.mark.parametrize(
+    ("wants", "said"),
+    [
+        ([0.5], "a persona has 12 numbers"),
+        ([1e38] * 12, "quality_importance must be in"),
+        ([0.5] * 9 + [1.0, 1e38, 0.1], "patience_s must be at most 3600 s"),
+    ],
+)
+def test_a_user_who_is_none_is_refused(model, tmp_path, wants, said):
+    with serving(model, tmp_path, action(4)) as client:
+        body = {"id": "r", "prompt": "apple", "revision": model.revision, "report": {"wants": wants}}
+        answer = client.post("/v1/requests", json=body)
+        assert answer.status_code == 422
+        assert said in answer.text
+        assert client.get("/v1/requests/r").status_code == 404
+
+
 def test_ratings_over_http(model, tmp_path):
     with serving(model, tmp_path, action(4)) as client:
         ask_all(client, model)

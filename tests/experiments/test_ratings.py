@@ -1,8 +1,11 @@
 """From decisions to ratings to learning, and what is refused on the way."""
 
+import dataclasses
 import json
+import re
 import shutil
 import sqlite3
+import threading
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from fastapi.testclient import TestClient
 from netdiffuse.algorithms import GDDPG
 from netdiffuse.algorithms.common.offline import OfflineData, join_batches
 from netdiffuse.algorithms.common.replay import ReplayBatch
+from netdiffuse.algorithms.gddpg.losses import critic_loss
 from netdiffuse.common import DataFileError, InvalidValueError, UnsupportedError
 from netdiffuse.denoising.edge.engine import LocalEngine
 from netdiffuse.denoising.edge.journal import Journal
@@ -20,8 +24,9 @@ from netdiffuse.denoising.edge.ratings import Rating, RatingStore
 from netdiffuse.denoising.edge.server import ServerSettings, make_server
 from netdiffuse.experiments import load, resume, train
 from netdiffuse.experiments.allocation import make_allocator, policy_version
-from netdiffuse.experiments.ratings import learn_from_ratings, read_ratings
+from netdiffuse.experiments.ratings import digest, learn_from_ratings, read_ratings
 from netdiffuse.problems.shared_denoising import SharedDenoisingSettings, SharedDenoisingVectorEnv
+from netdiffuse.problems.shared_denoising.allocator import physics
 from tests.denoising.serving import RULE, STEPS, bag_of_words, tiny_model
 
 from .toys import parameters
@@ -47,7 +52,7 @@ def copied(run, tmp_path, name):
 def decided(session, user, observation, action, server_j=0.0):
     grant = Grant(shared_steps=0, power_w=0, bandwidth_hz=0, policy="p")
     return Decision(grant=grant, session=session, user=user, observation=observation.tolist(), action=action.tolist(),
-                    server_j=server_j)  # fmt: skip
+                    server_j=server_j, settings=physics(SETTINGS))  # fmt: skip
 
 
 def write(path, sessions=20, like=3, seed=0, users=USERS, raters=None):
@@ -72,7 +77,7 @@ def test_the_loop(trained, tmp_path):
     run_dir, file = copied(trained, tmp_path, "run"), tmp_path / "ratings.sqlite"
     run = load(run_dir)
     model = tiny_model()
-    engine = LocalEngine.of(model, make_allocator(run, bag_of_words, explore=True, rule=RULE), STEPS, "dpm++")
+    engine = LocalEngine.of(model, make_allocator(run, bag_of_words, explore=0.1, rule=RULE), STEPS, "dpm++")
     own = ServerSettings(window_s=30.0, enough_in_window=USERS, rate=0)
     with TestClient(make_server(engine, Journal(tmp_path / "j.sqlite"), own, RatingStore(file))) as client:
         for window in range(2):
@@ -104,6 +109,26 @@ def test_ratings_change_what_is_learned_and_their_absence_changes_nothing(traine
     assert all(torch.equal(a, b) for a, b in zip(without, again, strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(without, rated, strict=True))
     assert runs["with"].model.offline is None  # they are the file's, not the model's
+    assert runs["without"].config.ratings is None
+    (told,) = runs["with"].config.ratings
+    assert told["file"] == str((tmp_path / "r.sqlite").resolve())
+    assert (told["sessions"], told["partly_rated"], told["share"], told["timesteps"]) == (20, 0, 0.25, 128)
+    assert told["sha256"] == digest(read_ratings(tmp_path / "r.sqlite", SETTINGS))
+    assert json.loads((runs["with"].path / "summary.json").read_text())["ratings"] == told
+
+
+def test_a_training_that_was_stopped_amid_ratings_wants_them_again(trained, tmp_path):
+    file, path = tmp_path / "r.sqlite", copied(trained, tmp_path, "run")
+    write(file)
+    stop = threading.Event()
+    stop.set()
+    assert not resume(path, timesteps=100_000, ratings=file, stop=stop).finished
+    with pytest.raises(InvalidValueError, match=r"stopped while it learned from .*r\.sqlite: give that again"):
+        resume(path)
+    again = resume(path, timesteps=192, ratings=file)
+    assert [one["file"] for one in again.config.ratings] == [str(file.resolve())]  # once
+    assert again.finished
+    assert resume(path, timesteps=256).finished  # to a new budget it goes on without
 
 
 def test_reading(tmp_path):
@@ -114,10 +139,46 @@ def test_reading(tmp_path):
     np.testing.assert_allclose(data.rewards, 4 * (shared == 3) - 0.01 * 10 * np.arange(USERS), rtol=1e-6)
 
 
-def test_who_has_not_rated_counts_like_the_mean_of_the_session(tmp_path):
+def test_of_who_has_not_rated_nothing_is_learned(tmp_path):
     write(tmp_path / "r.sqlite", sessions=3, raters=2)
-    rewards = read_ratings(tmp_path / "r.sqlite", SETTINGS).rewards
-    np.testing.assert_allclose(rewards[:, 2:], np.repeat(rewards[:, :2].mean(1, keepdims=True), 2, 1), rtol=1e-6)
+    data = read_ratings(tmp_path / "r.sqlite", SETTINGS)
+    assert np.isnan(data.rewards[:, 2:]).all()
+    assert np.isfinite(data.rewards[:, :2]).all()
+    apart, together = (
+        GDDPG("EquivariantPolicy", SharedDenoisingVectorEnv(8, **ARGUMENTS), seed=0, device="cpu", buffer_size=80,
+              learning_starts=8, batch_size=32, entity_rewards=entities)
+        for entities in (True, False)
+    )  # fmt: skip
+    apart.learn(8)
+    drawn = data.draw(32, entities=True)
+    context, targets = apart.policy.context(drawn.observations), drawn.entity_returns.clone()
+    losses = []
+    for unknown in (0.0, 1e6):  # whatever stands in their place
+        targets[:, 2:] = unknown
+        loss, _, _ = critic_loss(apart.critic, context, drawn, targets)
+        losses.append(float(loss.detach()))
+    errors = (apart.critic(context, drawn.actions) - targets)[..., :2].square().sum(-1) / USERS
+    assert losses == pytest.approx([float(errors.mean(1).sum().detach())] * 2)
+    assert apart.add_offline_data(data) is data
+    apart.learn(160)
+    assert all(torch.isfinite(parameter).all() for parameter in apart.policy.parameters())
+    with pytest.raises(InvalidValueError, match="do not value entities apart need them all"):
+        together.add_offline_data(data)
+    write(tmp_path / "whole.sqlite", sessions=2)
+    whole = read_ratings(tmp_path / "whole.sqlite", SETTINGS)
+    both = OfflineData(*(np.concatenate([getattr(one, name) for one in (data, whole)])
+                         for name in ("observations", "actions", "rewards")))  # fmt: skip
+    assert len(together.add_offline_data(both)) == 2
+    together.learn(160)
+    assert all(torch.isfinite(parameter).all() for parameter in together.policy.parameters())
+
+
+def test_statistics_are_of_what_is_known():
+    critic = GDDPG("EquivariantPolicy", SharedDenoisingVectorEnv(1, **ARGUMENTS), device="cpu", buffer_size=8).critic
+    returns = torch.tensor([[1.0, 2.0, 1e9], [3.0, 1e9, 1e9]])
+    standardised = critic.standardise(returns, returns < 1e8)
+    assert (float(critic.mean), float(critic.variance)) == pytest.approx((2.0, 2 / 3))
+    assert standardised[0, 0] == pytest.approx(-1 / (2 / 3) ** 0.5)
 
 
 def test_critics_learn_what_users_like(tmp_path):
@@ -136,7 +197,7 @@ def test_critics_learn_what_users_like(tmp_path):
         return float(liked - other)
 
     before = preferred()
-    assert learn_from_ratings(model, tmp_path / "r.sqlite", SETTINGS, 0.9) == 200
+    assert learn_from_ratings(model, tmp_path / "r.sqlite", SETTINGS, 0.9)["sessions"] == 200
     model.learn(16 * 300)
     assert preferred() > max(before, 0) + 1  # of 4 points in which a user's ratings differ
 
@@ -156,7 +217,7 @@ def test_ratings_that_cannot_be_learned_from(tmp_path):
     write(file, users=5, sessions=2)
     with pytest.raises(DataFileError, match=r"10 ratings, none of a session of 4 users .* have 5 users"):
         read_ratings(file, SETTINGS)
-    unseen = SharedDenoisingSettings(users=5, show_personas=False)
+    unseen = SharedDenoisingSettings(users=5, slots=1, show_personas=False)
     with pytest.raises(
         DataFileError, match=r"another policy: observations must have shape \(users, 6\), got \(5, 18\)"
     ):
@@ -164,14 +225,24 @@ def test_ratings_that_cannot_be_learned_from(tmp_path):
     store = RatingStore(tmp_path / "meaning.sqlite")
     store.add(Rating("a", Opinion(rating=3)))
     store.close()
-    with pytest.raises(DataFileError, match="no policy decided"):
+    with pytest.raises(DataFileError, match="they judge no policy's"):
         read_ratings(tmp_path / "meaning.sqlite", SETTINGS)
+    write(tmp_path / "mine.sqlite", sessions=1)
+    for name, value in {"power_w": 0.2, "bandwidth_hz": 1e6, "battery_j": 100.0}.items():
+        other = dataclasses.replace(SETTINGS, **{name: value})
+        with pytest.raises(
+            DataFileError, match=f"decided with {name}=.*, and the run was trained with {re.escape(f'{value:g}')}"
+        ):
+            read_ratings(tmp_path / "mine.sqlite", other)
+    with pytest.raises(UnsupportedError, match=r"the run's sessions have 12 slots.*slots=1"):
+        read_ratings(tmp_path / "mine.sqlite", SharedDenoisingSettings(users=USERS))
 
 
 @pytest.mark.parametrize(
     "damage",
     ["action = '[1, 2'", "observation = 'null'", "user = 9", "user = NULL", "action = '[2]'", "server_j = -1",
-     "rating = 7", "observation = NULL", "action = '{}'", "server_j = 'x'"],
+     "rating = 7", "observation = NULL", "action = '{}'", "server_j = 'x'", "server_j = 9e999", "settings = NULL",
+     "settings = '[]'", "settings = '{}'", "observation = replace(observation, '0.5', '1e38')"],
 )  # fmt: skip
 def test_damaged_files(tmp_path, damage):
     write(tmp_path / "r.sqlite", sessions=1)
@@ -198,6 +269,13 @@ def test_other_problems_refuse(tmp_path):
         make_allocator(run, bag_of_words)
 
 
+def test_other_batteries_are_not_served(tmp_path):
+    run = train("shared-denoising", "gddpg", timesteps=64, n_envs=8, out=tmp_path / "run", contexts=1,
+                problem_args={**ARGUMENTS, "battery_j": 50.0}, settings=SMALL)  # fmt: skip
+    with pytest.raises(UnsupportedError, match="battery_j=50, and devices reckon with 150 J"):
+        make_allocator(run, bag_of_words)
+
+
 def batch(n, **more):
     return ReplayBatch(
         torch.zeros(n, 2), torch.zeros(n, 1), torch.zeros(n, 2), torch.ones(n), torch.ones(n), torch.ones(n),
@@ -213,6 +291,9 @@ def test_batches_joined():
     assert not both.masks[3:].any()
     assert both.indices.shape == (2, 6)
     assert join_batches(batch(3, masks=masks), batch(2)).masks is None
+    parts, known = torch.ones(3, 2), torch.zeros(3, 2, dtype=torch.bool)
+    both = join_batches(batch(3, entity_returns=parts), batch(3, entity_returns=parts, known=known))
+    assert both.known.tolist() == [[True] * 2] * 3 + [[False] * 2] * 3
 
 
 def test_offline_data():

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netdiffuse.common import InvalidValueError, UnknownNameError
-from netdiffuse.users import PRESETS, Persona, Preferences, describe, draw_personas, persona_table, preset
-from netdiffuse.users.persona import COLUMNS, TRAITS
+from netdiffuse.users import PRESETS, Persona, Preferences, describe, draw_personas, persona_of, persona_table, preset
+from netdiffuse.users.persona import COLUMNS, LONGEST_S, TRAITS
 
 unit = st.floats(0, 1)
 
@@ -24,7 +24,7 @@ def personas(draw, name="somebody") -> Persona:
             draw(unit),
             draw(unit),
             unnoticed,
-            unnoticed * draw(st.floats(1.1, 1000)),
+            min(unnoticed * draw(st.floats(1.1, 1000)), LONGEST_S),
             draw(st.floats(0.001, 1)),
         ),
     )
@@ -34,6 +34,20 @@ def personas(draw, name="somebody") -> Persona:
 @given(personas())
 def test_a_persona_survives_json(persona):
     assert Persona.from_dict(json.loads(json.dumps(persona.to_dict()))) == persona
+
+
+@settings(max_examples=50, deadline=None)
+@given(personas())
+def test_a_persona_survives_its_numbers(persona):
+    assert persona_of("somebody", persona_table([persona])[0].tolist()) == persona
+
+
+def test_numbers_that_are_no_personas():
+    numbers = persona_table([PRESETS["average"]])[0].tolist()
+    with pytest.raises(InvalidValueError, match=r"a persona has 12 numbers \(openness, .*\), got 11 of them"):
+        persona_of("somebody", numbers[:-1])
+    with pytest.raises(InvalidValueError, match=r"quality_importance must be in \[0, 1\], got 1e\+38"):
+        persona_of("somebody", [1e38] * 12)
 
 
 def test_what_is_left_out_is_average():
@@ -54,6 +68,7 @@ def test_what_is_left_out_is_average():
         ({"name": "a", "preferences": 3}, InvalidValueError, "must be an object"),
         ({"name": "a", "preferences": {"patience": 3}}, UnknownNameError, "Did you mean 'patience_s'"),
         ({"name": "a", "preferences": {"patience_s": 0.5}}, InvalidValueError, "above unnoticed_s"),
+        ({"name": "a", "preferences": {"patience_s": 1e38}}, InvalidValueError, "at most 3600 s"),
         ({"name": "a", "preferences": {"energy_tolerance": 2}}, InvalidValueError, r"in \(0, 1\]"),
         ([], InvalidValueError, "must be an object"),
     ],

@@ -151,14 +151,16 @@ def resume(
         checkpoint_seconds: as in `train`.
         contexts: as in `train`; by default as many as the run was asked for.
         ratings: file of ratings that an edge server has kept, of a run on shared denoising by G-DDPG: each gradient
-            batch takes a share from it. It is not kept in the run: give it again to go on with it.
+            batch takes a share from it. The run's config tells of it, but does not keep it: a training that was stopped
+            while it learned from ratings goes on when they are given again, or to a new budget without them.
         ratings_share: that share, in (0, 1].
         stop: as in `train`.
         report: as in `train`.
 
     Raises:
         RunError: the folder is missing, is no run, is being trained, or its checkpoint is damaged.
-        InvalidValueError: a budget that the run has already used, or contexts below 1.
+        InvalidValueError: a budget that the run has already used, contexts below 1, or no ratings where it was stopped
+            while it learned from some.
         UnsupportedError: the run's device cannot be used here, or it cannot learn from ratings.
         DataFileError: ratings that cannot be learned from.
     """
@@ -171,8 +173,14 @@ def resume(
         model, state = _load(run, task)
         learned = None
         if ratings is not None:
-            sessions = learn_from_ratings(model, ratings, session_settings(run), ratings_share)
-            learned = {"file": str(ratings), "sessions": sessions, "share": ratings_share}
+            learned = learn_from_ratings(model, ratings, session_settings(run), ratings_share)
+            before = [one for one in config.ratings or [] if one["sha256"] != learned["sha256"]]
+            config = dataclasses.replace(config, ratings=[*before, learned])
+        elif config.ratings and new_budget is None and not run.finished:
+            raise InvalidValueError(
+                f"{run.path} was stopped while it learned from {config.ratings[-1]['file']}: give that again with "
+                "--ratings, or --seconds or --timesteps to go on without it"
+            )
         if new_budget is not None:
             done = state["progress"]["elapsed"] if state else 0.0
             if new_budget.fraction(done, model.num_timesteps) >= 1:

@@ -4,7 +4,7 @@ from netdiffuse.users.audit import Audit, audit
 from netdiffuse.users.description import describe
 from netdiffuse.users.experience import Experience, Opinion, Rater, StatefulRater
 from netdiffuse.users.parametric import ParametricRater
-from netdiffuse.users.persona import PRESETS, Persona, Preferences, draw_personas, persona_table, preset
+from netdiffuse.users.persona import PRESETS, Persona, Preferences, draw_personas, persona_of, persona_table, preset
 from netdiffuse.users.qoe import above_floor, mean_opinion_score
 from netdiffuse.users.sensitivities import Sensitivities
 
@@ -24,6 +24,7 @@ __all__ = [
     "describe",
     "draw_personas",
     "mean_opinion_score",
+    "persona_of",
     "persona_table",
     "preset",
 ]

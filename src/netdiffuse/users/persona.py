@@ -12,6 +12,8 @@ from netdiffuse.common import InvalidValueError, UnknownNameError, checks
 
 Array = NDArray[np.float64]
 
+LONGEST_S = 3600.0  # that anyone is patient
+
 
 @dataclass(frozen=True)
 class Preferences:
@@ -23,7 +25,7 @@ class Preferences:
         energy_importance: share that an emptied battery takes away, in [0, 1].
         least_quality: quality at which half of the way from the worst to the best picture is felt, in [0, 1].
         unnoticed_s: delay up to which nothing is felt, seconds, positive.
-        patience_s: delay beyond which it cannot get worse, seconds, above `unnoticed_s`.
+        patience_s: delay beyond which it cannot get worse, seconds, above `unnoticed_s` and at most an hour.
         energy_tolerance: share of the battery whose draw takes half of what energy can take away, in (0, 1].
 
     Raises:
@@ -44,6 +46,8 @@ class Preferences:
         checks.positive("unnoticed_s", self.unnoticed_s)
         if checks.finite("patience_s", self.patience_s) <= self.unnoticed_s:
             raise InvalidValueError(f"patience_s must be above unnoticed_s, got {self.patience_s!r}")
+        if self.patience_s > LONGEST_S:
+            raise InvalidValueError(f"patience_s must be at most {LONGEST_S:g} s, got {self.patience_s!r}")
         if checks.positive("energy_tolerance", self.energy_tolerance) > 1:
             raise InvalidValueError(f"energy_tolerance must be in (0, 1], got {self.energy_tolerance!r}")
 
@@ -130,6 +134,20 @@ def preset(name: str) -> Persona:
     return PRESETS[name]
 
 
+def persona_of(name: str, numbers: Sequence[float]) -> Persona:
+    """A persona from a row of `persona_table`.
+
+    Raises:
+        InvalidValueError: another number of numbers than `COLUMNS` has, or one outside its range.
+    """
+    if len(numbers) != len(COLUMNS):
+        raise InvalidValueError(
+            f"a persona has {len(COLUMNS)} numbers ({', '.join(COLUMNS)}), got {len(numbers)} of them"
+        )
+    traits, wants = numbers[: len(TRAITS)], numbers[len(TRAITS) :]
+    return Persona(name, **dict(zip(TRAITS, traits, strict=True)), preferences=Preferences(*wants))
+
+
 def draw_personas(n: int, random: np.random.Generator | int, base: Persona = AVERAGE) -> list[Persona]:
     """Draw users at random: traits around the middle, wants around those of a base.
 
@@ -159,7 +177,7 @@ def draw_personas(n: int, random: np.random.Generator | int, base: Persona = AVE
     for i in range(n):
         given = dict(zip(PREFERENCES[:4], fractions[i].tolist(), strict=True))
         given["unnoticed_s"] = float(wants.unnoticed_s * factors[i, 0])
-        given["patience_s"] = float(wants.patience_s * factors[i, 0])
+        given["patience_s"] = float(min(LONGEST_S, wants.patience_s * factors[i, 0]))
         given["energy_tolerance"] = float(min(1.0, wants.energy_tolerance * factors[i, 1]))
         personality = dict(zip(TRAITS, traits[i].tolist(), strict=True))
         drawn.append(Persona(f"user {i}", **personality, preferences=Preferences(**given)))

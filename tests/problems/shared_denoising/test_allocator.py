@@ -3,15 +3,15 @@ import pytest
 from gymnasium import spaces
 
 from netdiffuse.algorithms import GDDPG
-from netdiffuse.common import InvalidValueError, UnsupportedError
+from netdiffuse.common import UnsupportedError
 from netdiffuse.denoising.edge.messages import Ask, Grant, Report
 from netdiffuse.denoising.planner import SharingRule
 from netdiffuse.experiments.allocation import actor
 from netdiffuse.problems.shared_denoising import SharedDenoisingVectorEnv
-from netdiffuse.problems.shared_denoising.allocator import PolicyAllocator
+from netdiffuse.problems.shared_denoising.allocator import USUAL_GAIN, PolicyAllocator
 from netdiffuse.problems.shared_denoising.experience import effort, opinion
 from netdiffuse.problems.shared_denoising.library import library
-from netdiffuse.problems.shared_denoising.outcomes import LATE_S, STEPS, deliver
+from netdiffuse.problems.shared_denoising.outcomes import LATE_S, STEPS, deliver, server_joules, share_steps
 from netdiffuse.users import preset
 
 USERS = 4
@@ -61,18 +61,25 @@ def test_the_decision_is_the_models(env, model):
     seen = env.observe()
     action, _ = model.predict(np.array([allocation.decisions[0].observation], np.float32), deterministic=True)
     np.testing.assert_allclose(allocation.decisions[0].observation, seen[0], atol=2e-4)  # rounded cosines
-    np.testing.assert_allclose(allocation.decisions[0].action, action[0], atol=1e-6)
     np.testing.assert_allclose(action, model.predict(seen, deterministic=True)[0], atol=1e-2)
-    taken = np.array(allocation.decisions[0].action, np.float32)[None]
-    shared, power_w, bandwidth_hz = (part[0] for part in env.decode(taken))
+    shared, power_w, bandwidth_hz = (part[0] for part in env.decode(action))
     late = deliver(env.simulator.slot.gain[0], power_w, bandwidth_hz).delay_s > LATE_S
     grants = [decision.grant for decision in allocation.decisions]
     assert [grant.shared_steps for grant in grants] == np.where(late, 0, shared).tolist()
+    k, *divided = done(env, allocation)
+    assert k.tolist() == np.where(late, 0, shared).tolist()
+    np.testing.assert_allclose(divided, [power_w, bandwidth_hz], rtol=1e-4)
     assert allocation.plan.shared_steps == tuple(grant.shared_steps for grant in grants)
-    np.testing.assert_allclose([grant.power_w for grant in grants], power_w)
-    np.testing.assert_allclose([grant.bandwidth_hz for grant in grants], bandwidth_hz)
+    np.testing.assert_allclose([grant.power_w for grant in grants], power_w, rtol=1e-6)
+    np.testing.assert_allclose([grant.bandwidth_hz for grant in grants], bandwidth_hz, rtol=1e-6)
     assert {grant.policy for grant in grants} == {"p"}
     assert len({decision.session for decision in allocation.decisions}) == 1
+
+
+def done(env, allocation):
+    """k, powers and bandwidths, (users,) each, of the action that is kept to learn from."""
+    (action,) = {decision.action for decision in allocation.decisions}
+    return [part[0] for part in env.decode(np.array([action], np.float32))]
 
 
 def test_other_numbers_of_users(env, model):
@@ -90,7 +97,7 @@ def test_other_numbers_of_users(env, model):
 
 
 def test_budgets_under_exploration(env, model):
-    decide = PolicyAllocator(actor(model, explore=True), env.settings, embed, "p", RULE)
+    decide = PolicyAllocator(actor(model, explore=0.1), env.settings, embed, "p", RULE)
     found = [decide(asks_of(env), 20) for _ in range(10)]
     for allocation in found:
         check_budgets(allocation, env)
@@ -123,9 +130,30 @@ def test_plans_follow_k(env):
     weak = [asks[0].model_copy(update={"most_local_steps": 9}), *asks[1:]]
     decided = PolicyAllocator(encoded(env, [0, 0, 0, 0]), s.settings, embed, "p", RULE)(weak, STEPS)
     assert decided.plan.shared_steps == (2, 0, 0, 0)  # what the device cannot do, the server does
-    assert [decision.server_j for decision in decided.decisions] == [0] * USERS
+    assert [decision.grant.shared_steps for decision in decided.decisions] == [2, 0, 0, 0]
+    assert done(env, decided)[0].tolist() == [2, 0, 0, 0]
+    assert [decision.server_j > 0 for decision in decided.decisions] == [True, False, False, False]
+    relieved, *others = (decision.session for decision in decided.decisions)
+    assert relieved is None  # its rating does not judge the policy
+    assert len(set(others)) == 1
+    assert others[0] is not None
     longer = PolicyAllocator(encoded(env, [11, 11, 11, 11]), s.settings, embed, "p", RULE)(asks, 22)
     assert longer.plan.shared_steps == (22,) * USERS
+
+
+@pytest.mark.parametrize("steps", [4, 5, 11, 20, 50])
+def test_what_is_kept_is_what_was_done(env, steps):
+    """k is rounded to steps of the server's chain; learning, and joules, are of the nearest of the environment's."""
+    asks = [Ask(id=f"r{n}", prompt=library().captions[n], revision="r") for n in range(USERS)]
+    decided = PolicyAllocator(encoded(env, [1, 4, 7, 11]), env.settings, embed, "p", RULE)(asks, steps)
+    given = np.array([decision.grant.shared_steps for decision in decided.decisions])
+    assert given.tolist() == np.rint(np.array([1, 4, 7, 11]) * steps / STEPS).tolist()
+    k = done(env, decided)[0]
+    assert k.tolist() == np.rint(given * STEPS / steps).tolist()
+    work = share_steps(k[None], np.zeros((1, USERS), np.int64), 1)
+    sent = deliver(np.full(USERS, USUAL_GAIN), *done(env, decided)[1:])
+    expected = server_joules(work.steps)[0] + np.where(k > 0, sent.energy_j, 0)
+    np.testing.assert_allclose([decision.server_j for decision in decided.decisions], expected, rtol=1e-4)
 
 
 def test_a_hand_off_that_never_comes_is_none(env):
@@ -134,15 +162,10 @@ def test_a_hand_off_that_never_comes_is_none(env):
         action[USERS : 2 * USERS] = [-1, 1 / 3, 1 / 3, 1 / 3]
         return action
 
-    asks = asks_of(env)
-    grants = [one.grant for one in PolicyAllocator(powerless, env.settings, embed, "p", RULE)(asks, STEPS).decisions]
-    assert grants[0].power_w == grants[0].shared_steps == 0
-
-
-def test_personas_of_another_length_are_refused(env):
-    asks = [Ask(id="r", prompt=library().captions[0], revision="r", report=Report(wants=(0.5,)))]
-    with pytest.raises(InvalidValueError, match=r"a persona has 12 numbers .*, the request's has 1"):
-        PolicyAllocator(lambda _: np.zeros(3), env.settings, embed, "p")(asks, STEPS)
+    decided = PolicyAllocator(powerless, env.settings, embed, "p", RULE)(asks_of(env), STEPS)
+    first = decided.decisions[0]
+    assert first.grant.power_w == first.grant.shared_steps == first.server_j == 0
+    assert done(env, decided)[0][0] == 0  # what is learned from is what was done
 
 
 def test_what_a_device_goes_through_is_the_environments(env):

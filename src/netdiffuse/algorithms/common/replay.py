@@ -22,6 +22,7 @@ class ReplayBatch(NamedTuple):
         indices: rows and environments, shape (2, n), for `update_priorities`.
         masks, next_masks: which discrete actions are allowed now and then, booleans (n, actions), where they are kept.
         entity_returns: each entity's part of the returns, shape (n, entities), where they are kept.
+        known: which of these parts are known, booleans of their shape; all where it is missing.
     """
 
     observations: Tensor
@@ -34,6 +35,7 @@ class ReplayBatch(NamedTuple):
     masks: Tensor | None = None
     next_masks: Tensor | None = None
     entity_returns: Tensor | None = None
+    known: Tensor | None = None
 
 
 class NStepReplayBuffer(ReplayBuffer):

@@ -280,18 +280,22 @@ class GDDPG(BatchedOffPolicyAlgorithm):
         smaller = values.sum(-1).argmin(0)  # (n,)
         return returns + batch.discounts.unsqueeze(1) * values[smaller, torch.arange(len(smaller))]
 
-    def add_offline_data(self, data: OfflineData, share: float = 0.25) -> None:
+    def add_offline_data(self, data: OfflineData, share: float = 0.25) -> OfflineData:
         """Take a share of every gradient batch from logged transitions from now on (RLPD: Ball et al., ICML 2023).
 
-        They are not saved with the model.
+        They are not saved with the model. Critics that value entities apart learn of those whose part of the reward is
+        known; others need all parts, and transitions that lack one are left out.
 
         Args:
             data: the transitions.
             share: of a batch, in (0, 1]; a transition at least.
 
+        Returns:
+            The transitions that are learned from.
+
         Raises:
             InvalidValueError: a share outside its range, or transitions of another shape than the environment's, or
-                without each entity's part where critics value entities apart.
+                without each entity's part where critics value entities apart; or no transition is left.
         """
         if checks.fraction("share", share) == 0:
             raise InvalidValueError("share must be above 0: leave the offline data out instead")
@@ -306,7 +310,15 @@ class GDDPG(BatchedOffPolicyAlgorithm):
                 f"critics that value {parts.shape[2]} entities apart need offline rewards of shape "
                 f"(n, {parts.shape[2]}), got {data.rewards.shape}"
             )
+        if parts is None and not data.whole.all():
+            if not data.whole.any():
+                raise InvalidValueError(
+                    "in each of the offline transitions an entity's part of the reward is not known, and critics that "
+                    "do not value entities apart need them all"
+                )
+            data = data.part(data.whole)
         self.offline = (data, share)
+        return data
 
     def _draw(self, batch_size: int) -> ReplayBatch:
         """A batch of the replay buffer, and of offline data where there are some."""
@@ -335,7 +347,7 @@ class GDDPG(BatchedOffPolicyAlgorithm):
 
             # Critics: regress on standardised n-step targets
             with torch.no_grad():
-                targets = self._standardise(self._targets(batch))
+                targets = self._standardise(self._targets(batch), batch.known)
             loss, metrics, errors = critic_loss(self.critic, context, batch, targets)
             self.critic.optimizer.zero_grad()
             loss.backward()

@@ -15,9 +15,12 @@ Metrics = dict[str, float]
 def critic_loss(critic: Critic, context: Tensor, batch: ReplayBatch, targets: Tensor) -> tuple[Tensor, Metrics, Tensor]:
     """Weighted squared error of every critic against standardised targets; also the mean absolute error (n,).
 
-    Targets have shape (n,), or (n, entities) where entities are valued apart.
+    Targets have shape (n,), or (n, entities) where entities are valued apart, of which those that are not known have no
+    error.
     """
     errors = critic(context, batch.actions) - targets
+    if batch.known is not None:
+        errors = errors * batch.known
     errors = errors.reshape(*errors.shape[:2], -1)  # (n_critics, n, entities or 1)
     loss = (batch.weights * errors.square().mean(-1)).mean(1).sum()
     metrics = {"critic/loss": float(loss.detach()), "critic/return_mean": float(critic.mean)}

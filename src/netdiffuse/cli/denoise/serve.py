@@ -5,8 +5,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
-from netdiffuse.cli.arguments import Count, File, Folder, Name
+from netdiffuse.cli.arguments import Count, File, Folder, Name, Number
 from netdiffuse.cli.denoise.models import DEFAULT, opened, source_of
+
+MOST_TOGETHER = 1000  # requests in a window
 
 
 def token_of(given: str | None) -> str | None:
@@ -32,7 +34,7 @@ def serve(
     ray_address: Name = None,
     dtype: str = "float32",
     allocator: Folder = None,
-    explore: bool = False,
+    explore: Number = None,
     enough: Count = None,
     ratings: File = None,
 ) -> int:
@@ -59,8 +61,9 @@ def serve(
         dtype: float32, float16 or bfloat16; devices need the same.
         allocator: folder of a run on shared-denoising, whose policy chooses shared steps, power and bandwidth of each
             request; by the prompts' meaning alone unless told.
-        explore: let the policy draw and disturb its decisions, so that ratings tell of others too.
-        enough: requests that a window does not wait beyond.
+        explore: let the policy draw its decisions, and disturb them by Gaussian noise of this standard deviation (of
+            coordinates from -1 to 1; 0.1, say), so that ratings tell of others too.
+        enough: requests that a window does not wait beyond; with --allocator it takes no more either.
         ratings: file for what users say of their pictures; none is kept unless told.
     """
     from netdiffuse.cli.output import console
@@ -72,9 +75,11 @@ def serve(
     checks.integer("steps", steps)
     checks.integer("journal_mb", journal_mb)
     if enough is not None:
-        checks.integer("enough", enough)
-    if explore and allocator is None:
-        raise InvalidValueError("--explore disturbs a policy's decisions: give its run with --allocator RUN")
+        checks.integer("enough", enough, maximum=MOST_TOGETHER)
+    if explore is not None:
+        checks.non_negative("explore", explore)
+        if allocator is None:
+            raise InvalidValueError("--explore disturbs a policy's decisions: give its run with --allocator RUN")
     if ratings is not None and ratings.resolve() == journal.resolve():
         raise InvalidValueError(f"--ratings and --journal are both {journal}: give each a file of its own")
     check_open(host, token)
@@ -96,11 +101,16 @@ def serve(
         from netdiffuse.experiments.allocation import make_allocator
 
         deciding = make_allocator(load(allocator), default_encoder(), explore)
-        users, how = deciding.settings.users, ", disturbed to explore" if explore else ""
+        users, how = deciding.settings.users, "" if explore is None else f", disturbed by {explore:g} to explore"
         out.print(f"the policy {deciding.version} decides{how}; it was trained for {users} users", soft_wrap=True)
         if ratings is not None and enough != users:
             out.print(
                 f"ratings of windows of another number than {users} cannot be learned from by it: add --enough {users}",
+                soft_wrap=True,
+            )
+        if ratings is not None and deciding.settings.slots != 1:
+            out.print(
+                "ratings cannot be learned from by it, for its sessions go on: train with --problem-set slots=1",
                 soft_wrap=True,
             )
     made: Engine
@@ -111,7 +121,10 @@ def serve(
         made = RayEngine(source_of(model), deciding, card, replicas, dtype, ray_address)
     else:
         made = LocalEngine.of(family, deciding, steps, scheduler)
-    settings = ServerSettings(window_s=window, enough_in_window=enough, token=token)
+    most = ServerSettings.most_in_window
+    if enough is not None:  # a policy's sessions are of so many users; others may well be more
+        most = enough if allocator is not None else max(most, enough)
+    settings = ServerSettings(window_s=window, most_in_window=most, enough_in_window=enough, token=token)
     store = None if ratings is None else RatingStore(ratings)
     kept = "" if ratings is None else f", ratings {ratings}"
     wait = f"windows of {window:g} s" + ("" if enough is None else f" or {enough} requests")

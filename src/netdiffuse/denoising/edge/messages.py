@@ -3,7 +3,9 @@
 import hashlib
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+from netdiffuse.users.persona import persona_of
 
 
 def noise_seed(request_id: str) -> int:
@@ -24,7 +26,8 @@ class Report(BaseModel):
         frequency_ghz: of its processor.
         battery: what its battery holds, as a share of a full one.
         persona: the user's name among personas.
-        wants: the user's numbers, in the order of `netdiffuse.users.persona.COLUMNS`; average unless told.
+        wants: the user's numbers, in the order of `netdiffuse.users.persona.COLUMNS` and in the ranges that personas
+            have; average unless told.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -34,6 +37,14 @@ class Report(BaseModel):
     battery: float = Field(default=1.0, ge=0, le=1)
     persona: str | None = Field(default=None, min_length=1, max_length=64)
     wants: tuple[float, ...] | None = Field(default=None, max_length=64)
+
+    @field_validator("wants")
+    @classmethod
+    def _are_a_personas(cls, wants: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        """Refuse what no persona is: a policy would decide by it, and one that learns of it would be spoilt."""
+        if wants is not None:
+            persona_of("user", wants)
+        return wants
 
 
 class Grant(BaseModel):
@@ -59,21 +70,24 @@ class Decision(BaseModel):
 
     Attributes:
         grant: what the request was given.
-        session: the same for all requests that were decided together.
+        session: the same for all requests that were decided together; None where the request's rating does not judge
+            the policy, for the server had to do steps that the device cannot.
         user: which row of the observation is this request's.
         observation: of all users of the session, a row each, shape (n, features).
-        action: the policy's, of all users, as its problem lays it out.
+        action: what was done with all users, as the policy's problem lays it out.
         server_j: joules that the server spends for this request.
+        settings: of the policy's problem, without which an action means nothing: what was divided, say.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     grant: Grant
-    session: str
+    session: str | None
     user: int = Field(ge=0)
     observation: tuple[tuple[float, ...], ...]
     action: tuple[float, ...]
     server_j: float = Field(ge=0)
+    settings: dict[str, float] = Field(default_factory=dict)
 
 
 class Ask(BaseModel):

@@ -25,7 +25,8 @@ CREATE TABLE IF NOT EXISTS ratings (
     user INTEGER,
     observation TEXT,
     action TEXT,
-    server_j REAL
+    server_j REAL,
+    settings TEXT
 );
 """
 _SAID = "number, request, time, rating, reason, quality, delay_s, energy_share, persona, policy"
@@ -51,9 +52,9 @@ class Rating:
 class RatingStore(Database):
     """Ratings in an SQLite file.
 
-    The columns `observation` (of all users of the session, a row each) and `action` hold JSON; `session` is the same
-    for requests that were decided together, and `user` is the row of the one that is rated. `time` is in seconds since
-    1970.
+    The columns `observation` (of all users of the session, a row each), `action` and `settings` (of the policy's
+    problem) hold JSON; `session` is the same for requests that were decided together, NULL where a rating does not
+    judge a policy, and `user` is the row of the one that is rated. `time` is in seconds since 1970.
 
     Args:
         path: of the file; its folder is made.
@@ -62,8 +63,8 @@ class RatingStore(Database):
         RunError: the file holds something else, or is of a later netdiffuse.
     """
 
-    noun, short, option, version, table = "file of ratings", "file of ratings", "--ratings", 1, "ratings"
-    schema = SCHEMA
+    noun, short, option, version, table = "file of ratings", "file of ratings", "--ratings", 2, "ratings"
+    schema, later = SCHEMA, {"settings": "TEXT"}
 
     def add(self, rating: Rating) -> None:
         """Write a rating down, whole or not at all.
@@ -86,6 +87,7 @@ class RatingStore(Database):
                 "observation": json.dumps(decision.observation),
                 "action": json.dumps(decision.action),
                 "server_j": decision.server_j,
+                "settings": json.dumps(decision.settings),
             }
         with self._transaction() as db:
             if db.execute("SELECT 1 FROM ratings WHERE request = ?", (rating.request,)).fetchone() is not None:

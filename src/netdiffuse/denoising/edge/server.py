@@ -71,7 +71,7 @@ class ServerSettings:
         for name in ("most_in_window", "most_waiting", "burst", "call_burst", "most_body_bytes"):
             checks.integer(name, getattr(self, name))
         if self.enough_in_window is not None:
-            checks.integer("enough_in_window", self.enough_in_window)
+            checks.integer("enough_in_window", self.enough_in_window, maximum=self.most_in_window)
         check_token(self.token)
 
 

@@ -8,18 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netdiffuse.channels import db_to_linear
-from netdiffuse.common import InvalidValueError
 from netdiffuse.denoising.cost import Radio
 from netdiffuse.denoising.edge.allocator import Allocation, relieved
 from netdiffuse.denoising.edge.messages import Ask, Decision, Grant, Report
 from netdiffuse.denoising.embeddings import PromptEncoder
 from netdiffuse.denoising.planner import Plan, Segment, SharingRule, cosines, groups, leaving, medoid
+from netdiffuse.problems.feasible import Product
 from netdiffuse.problems.shared_denoising.observation import rows
 from netdiffuse.problems.shared_denoising.outcomes import LATE_S, STEPS, deliver, server_joules, share_steps
 from netdiffuse.problems.shared_denoising.settings import SharedDenoisingSettings
-from netdiffuse.problems.shared_denoising.vector_env import decode, feasible_set
+from netdiffuse.problems.shared_denoising.vector_env import decode, encode, feasible_set
 from netdiffuse.users import persona_table
-from netdiffuse.users.persona import AVERAGE, COLUMNS
+from netdiffuse.users.persona import AVERAGE
 
 Array = NDArray[Any]
 Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -37,6 +37,10 @@ class PolicyAllocator:
     the policy has the medoid share nothing, whoever shares and is most like it leads. The policy's k is of the
     environment's 11 steps, and is taken to the nearest step of the server's chains. A hand-off that would take longer
     than 10 s over the radio is none: the device would have gone on alone.
+
+    What is kept for learning is what was done, not what the policy wanted: k after all that, in the environment's
+    steps. A request whose device cannot do what is left to it has its further steps from the server, by its own prompt;
+    its rating would not judge the policy, and is of no session.
 
     Args:
         act: the policy.
@@ -62,7 +66,6 @@ class PolicyAllocator:
         """Decide about these requests.
 
         Raises:
-            InvalidValueError: a request whose user has another number of numbers than personas have.
             UnsupportedError: a policy that is tied to another number of users.
         """
         alike = cosines(self.encoder([ask.prompt for ask in asks]))
@@ -81,22 +84,24 @@ class PolicyAllocator:
         k = np.rint(shared * steps / STEPS).astype(np.int64).tolist()
         roots = [segment for those in members for segment in _chain(those, k, alike)]
         plan = relieved(Plan(len(asks), steps, tuple(roots)), asks)
-        server_j = self._joules(shared, group, len(members), gain, power_w, bandwidth_hz)
+        done = np.rint(np.array(plan.shared_steps) * STEPS / steps).astype(np.int64)
+        server_j = self._joules(done, group, len(members), gain, power_w, bandwidth_hz)
+        taken = encode(self._feasible(len(asks)), done[None], power_w[None], bandwidth_hz[None])[0]
         session = uuid.uuid4().hex
-        seen, done = tuple(map(tuple, observation.tolist())), tuple(action.tolist())
         decisions = tuple(
             Decision(
                 grant=Grant(
-                    shared_steps=k[user],
+                    shared_steps=plan.shared_steps[user],
                     power_w=float(power_w[user]),
                     bandwidth_hz=float(bandwidth_hz[user]),
                     policy=self.version,
                 ),
-                session=session,
+                session=session if plan.shared_steps[user] == k[user] else None,
                 user=user,
-                observation=seen,
-                action=done,
+                observation=tuple(map(tuple, observation.tolist())),
+                action=tuple(taken.tolist()),
                 server_j=float(server_j[user]),
+                settings=physics(self.settings),
             )
             for user in range(len(asks))
         )
@@ -118,8 +123,10 @@ class PolicyAllocator:
 
     def _decode(self, action: NDArray[np.float32], users: int) -> tuple[Array, Array, Array]:
         """k, powers and bandwidths, shape (1, users) each."""
-        feasible = feasible_set(users, self.settings.power_w, self.settings.bandwidth_hz)
-        return decode(feasible, action[None])
+        return decode(self._feasible(users), action[None])
+
+    def _feasible(self, users: int) -> Product:
+        return feasible_set(users, self.settings.power_w, self.settings.bandwidth_hz)
 
     def _joules(
         self, shared: Array, group: Array, number: int, gain: Array, power_w: Array, bandwidth_hz: Array
@@ -129,6 +136,11 @@ class PolicyAllocator:
         sending: Array = np.where(shared > 0, deliver(gain, power_w, bandwidth_hz).energy_j, 0.0)
         found: Array = server_joules(work.steps)[0] + sending
         return found
+
+
+def physics(settings: SharedDenoisingSettings) -> dict[str, float]:
+    """What an observation, an action and its outcome mean nothing without: what is divided, and a full battery."""
+    return {name: float(getattr(settings, name)) for name in ("power_w", "bandwidth_hz", "battery_j")}
 
 
 def gain_of(report: Report) -> float:
@@ -143,13 +155,7 @@ def frequency_of(report: Report) -> float:
 
 def _wants(report: Report) -> tuple[float, ...]:
     """A user's numbers, the average persona's where there are none."""
-    if report.wants is None:
-        return tuple(persona_table([AVERAGE])[0].tolist())
-    if len(report.wants) != len(COLUMNS):
-        raise InvalidValueError(
-            f"a persona has {len(COLUMNS)} numbers ({', '.join(COLUMNS)}), the request's has {len(report.wants)}"
-        )
-    return report.wants
+    return tuple(persona_table([AVERAGE])[0].tolist()) if report.wants is None else report.wants
 
 
 def _chain(members: tuple[int, ...], k: list[int], alike: Array) -> tuple[Segment, ...]:

@@ -99,9 +99,7 @@ class SharedDenoisingVectorEnv(BatchedEnv):
 
     def encode(self, shared: Array, power_w: Array, bandwidth_hz: Array) -> NDArray[np.float32]:
         """The canonical actions of decisions, or those nearest to them; the inverse of `decode`."""
-        parts = {"shared": shared, "power": power_w, "bandwidth": bandwidth_hz}
-        decision = torch.cat([torch.from_numpy(np.asarray(parts[n], np.float32)) for n in self.feasible.parts], -1)
-        return self.feasible.encode_nearest(decision).numpy()
+        return encode(self.feasible, shared, power_w, bandwidth_hz)
 
     def step(self, actions: Array) -> tuple[Array, Array, Array, Array, dict[str, Any]]:
         """Take decisions, shape (num_envs, 3 users), each in [-1, 1].
@@ -162,3 +160,10 @@ def decode(feasible: Product, actions: NDArray[np.float32]) -> tuple[NDArray[np.
     parts = feasible.split(feasible.decode(torch.from_numpy(actions)))
     power, bandwidth = (parts[name].numpy().astype(np.float64) for name in ("power", "bandwidth"))
     return parts["shared"].numpy().astype(np.int64), power, bandwidth
+
+
+def encode(feasible: Product, shared: Array, power_w: Array, bandwidth_hz: Array) -> NDArray[np.float32]:
+    """The canonical actions, shape (n, 3 users), of decisions, shape (n, users) each, or those nearest to them."""
+    parts = {"shared": shared, "power": power_w, "bandwidth": bandwidth_hz}
+    decision = torch.cat([torch.from_numpy(np.asarray(parts[name], np.float32)) for name in feasible.parts], -1)
+    return feasible.encode_nearest(decision).numpy()
