@@ -1,26 +1,30 @@
 """The loop closed: does a policy please its users more after it has learned from their ratings?
 
-    python benchmarks/closed_loop.py --seeds 0 1 2 3 4 --seconds 60 --windows 50 --out closed_loop.json
+    python benchmarks/closed_loop.py                        an hour on two cores
+    python benchmarks/closed_loop.py --shift 1              users as the simulator has them
+    python benchmarks/closed_loop.py --matters delay --shift 2
 
 A policy is trained in the simulator, where users rate as `ParametricRater` says, and serves a real edge server with the
 small model (extra [denoising]). Devices with personas ask, finish their pictures, and rate what they measured; but
-these users are others than the simulator's: waiting matters `--shift` times as much to them. The policy explores,
-learns from their ratings, and serves the same requests again. What is reported is their mean opinion before and after,
-both without exploration, with 95% intervals over seeds; and, as a control, that after as much more training in the
-simulator without any ratings.
+these users are others than the simulator's: their batteries (or waiting) matter `--shift` times as much to them. The
+policy explores, learns from their ratings, and serves the same requests again. What is reported is their mean opinion,
+a user's part of the reward and the server's joules a user, before and after, both without exploration, with 95%
+intervals over seeds; and, as a control, the same after as much more training in the simulator without any ratings.
 """
 
 import dataclasses
 import shutil
 import socket
+import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import tyro
@@ -47,19 +51,35 @@ from netdiffuse.problems.shared_denoising.settings import SharedDenoisingSetting
 from netdiffuse.problems.shared_denoising.simulator import SharedDenoisingSimulator
 from netdiffuse.users import PRESETS, Persona
 
+Matters = Literal["battery", "delay"]
 
-def shifted(persona: Persona, shift: float) -> Persona:
-    """The same person, to whom waiting matters `shift` times as much, and whose patience is that much shorter."""
+
+class Asked(NamedTuple):
+    """Who asks: how many, and what matters to them, how many times as much as to the simulator's users."""
+
+    users: int
+    matters: Matters
+    shift: float
+
+
+def shifted(persona: Persona, matters: Matters, shift: float) -> Persona:
+    """The same person, to whom one thing matters `shift` times as much, who tolerates that much less of it."""
     wants = persona.preferences
-    weight = min(1.0, shift * wants.delay_importance)
-    patience_s = max(1.01 * wants.unnoticed_s, wants.patience_s / shift)
-    return dataclasses.replace(
-        persona, preferences=dataclasses.replace(wants, delay_importance=weight, patience_s=patience_s)
-    )
+    if matters == "battery":
+        changed = {
+            "energy_importance": min(1.0, shift * wants.energy_importance),
+            "energy_tolerance": wants.energy_tolerance / shift,
+        }
+    else:
+        changed = {
+            "delay_importance": min(1.0, shift * wants.delay_importance),
+            "patience_s": max(1.01 * wants.unnoticed_s, wants.patience_s / shift),
+        }
+    return dataclasses.replace(persona, preferences=dataclasses.replace(wants, **changed))
 
 
 @contextmanager
-def serving(run: Run, model: Family, users: int, ratings: Path, explore: bool) -> Iterator[str]:
+def serving(run: Run, model: Family, users: int, ratings: Path, explore: float | None) -> Iterator[str]:
     """An edge server by a run's policy: its address."""
     engine = LocalEngine.of(model, make_allocator(run, default_encoder(), explore), STEPS)
     settings = ServerSettings(window_s=60.0, enough_in_window=users, most_in_window=users, rate=0, call_rate=0)
@@ -79,15 +99,26 @@ def serving(run: Run, model: Family, users: int, ratings: Path, explore: bool) -
 
 
 def opinions(
-    run: Run, models: list[Family], windows: int, users: int, shift: float, ratings: Path, explore: bool, seed: int
-) -> list[float]:
-    """What the users of some windows say, who ask, finish and rate over HTTP; the same windows for the same seed."""
+    run: Run,
+    models: list[Family],
+    windows: int,
+    asked: Asked,
+    ratings: Path,
+    explore: float | None,
+    seed: int,
+) -> dict[str, float]:
+    """What the users of some windows say, who ask, finish and rate over HTTP; the same windows for the same seed.
+
+    Returns:
+        Means over all users: `opinion`, `reward` (a user's part of it) and `server_j`.
+    """
+    users = asked.users
     world = SharedDenoisingSimulator(1, SharedDenoisingSettings(users=users, slots=1))
     world.seed(seed)
-    judge, said = make_judge("classifier"), []
+    judge = make_judge("classifier")
     people, captions = list(PRESETS.values()), library().captions
 
-    def use(url: str, window: int, user: int) -> float:
+    def use(url: str, window: int, user: int) -> None:
         persona = people[world.person[0, user]]
         report = Report(
             gain_db=float(10 * np.log10(world.slot.gain[0, user])),
@@ -103,23 +134,39 @@ def opinions(
             raise RuntimeError(f"the server did not help: {outcome.reason}")
         took = effort(outcome.grant, outcome.shared_steps, STEPS, report)
         (quality,) = [0.0] if took.lost else judge([outcome.picture], [prompt])
-        rated = opinion(shifted(persona, shift), prompt, quality, took.delay_s, took.energy_share, outcome.request_id)
-        device.rate(outcome.request_id, rated)
+        who = shifted(persona, asked.matters, asked.shift)
+        device.rate(
+            outcome.request_id,
+            opinion(who, prompt, quality, took.delay_s, took.energy_share, outcome.request_id),
+        )
         device.close()
-        return rated.rating
 
     with serving(run, models[-1], users, ratings, explore) as url, ThreadPoolExecutor(users) as devices:
         for window in range(windows):
             world.begin()
-            said += devices.map(use, [url] * users, [window] * users, range(users))
-    return said
+            list(devices.map(use, [url] * users, [window] * users, range(users)))
+    with closing(sqlite3.connect(ratings)) as db:
+        rows = np.array(db.execute("SELECT rating, server_j FROM ratings").fetchall(), np.float64)
+    if len(rows) != windows * users or np.isnan(rows).any():
+        raise RuntimeError(f"{windows * users} ratings with joules were to be kept, {ratings} has {len(rows)}")
+    rating, server_j = rows.T
+    reward = rating - 1 - world.settings.energy_weight * server_j
+    return {"opinion": float(rating.mean()), "reward": float(reward.mean()), "server_j": float(server_j.mean())}
 
 
 def once(
-    seed: int, models: list[Family], folder: Path, users: int, seconds: float, windows: int, shift: float, share: float
+    seed: int,
+    models: list[Family],
+    folder: Path,
+    asked: Asked,
+    seconds: float,
+    windows: int,
+    judged: int,
+    explore: float,
+    share: float,
 ) -> dict[str, Any]:
     """One run, served, rated, learned from, and served again."""
-    arguments = {"users": users, "slots": 1}
+    arguments = {"users": asked.users, "slots": 1}
     run = train(
         "shared-denoising",
         "gddpg",
@@ -130,23 +177,26 @@ def once(
         policy="EquivariantPolicy",
     )
     test, ratings = 10_000 + seed, folder / "ratings.sqlite"
-    before = opinions(run, models, windows, users, shift, folder / "before.sqlite", False, test)
-    opinions(run, models, windows, users, shift, ratings, True, seed)
+    before = opinions(run, models, judged, asked, folder / "before.sqlite", None, test)
+    opinions(run, models, windows, asked, ratings, explore, seed)
     shutil.copytree(run.path, folder / "control")
     found = {"before": before}
     for name, path, given in (("after", run.path, ratings), ("control", folder / "control", None)):
         further = resume(path, seconds=2 * seconds, ratings=given, ratings_share=share)
-        found[name] = opinions(further, models, windows, users, shift, folder / f"{name}.sqlite", False, test)
-    return {"seed": seed, "ratings": len(before)} | {name: float(np.mean(said)) for name, said in found.items()}
+        found[name] = opinions(further, models, judged, asked, folder / f"{name}.sqlite", None, test)
+    return {"seed": seed, **found}
 
 
 def main(
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4),
     users: int = 4,
-    seconds: float = 60.0,
+    seconds: float = 25.0,
     windows: int = 50,
-    shift: float = 2.0,
-    share: float = 0.5,
+    judged: int = 50,
+    matters: Matters = "battery",
+    shift: float = 3.0,
+    explore: float = 0.1,
+    share: float = 0.1,
     threads: int = 1,
     json: bool = False,
     out: Path | None = None,
@@ -157,8 +207,11 @@ def main(
         seeds: of the trainings and of the requests.
         users: devices in a window.
         seconds: of training before serving, and as many again with ratings, or without in the control.
-        windows: served before, while exploring, and after.
-        shift: how many times as much waiting matters to the users than to the simulator's.
+        windows: served while exploring, whose ratings are learned from.
+        judged: windows served before and after, others than those.
+        matters: what matters to the users otherwise than to the simulator's.
+        shift: how many times as much it matters.
+        explore: standard deviation of the noise while exploring.
         share: of every gradient batch, from ratings.
         threads: threads of torch.
         json: print JSON instead of a table.
@@ -169,20 +222,24 @@ def main(
     models = [open_model(str(default_model_path())) for _ in range(users + 1)]
     for seed in seeds:
         with TemporaryDirectory() as folder:
-            result["rows"].append(once(seed, models, Path(folder), users, seconds, windows, shift, share))
+            asked = Asked(users, matters, shift)
+            result["rows"].append(once(seed, models, Path(folder), asked, seconds, windows, judged, explore, share))
+            print(result["rows"][-1], file=sys.stderr)  # minutes each
     rows = result["rows"]
-    columns = {name: [row[name] for row in rows] for name in ("before", "after", "control")}
-    for name in ("before", "control"):
-        columns[f"after - {name}"] = [row["after"] - row[name] for row in rows]
-    for name, values in columns.items():
-        mean, half_width = mean_interval(values)
-        result[name] = {"mean": mean, "half_width": half_width if len(values) > 1 else None}
-    result |= {"users": users, "seconds": seconds, "windows": windows, "shift": shift, "share": share}
-    if not json:
-        names = ["seed", "before", "after", "control"]
-        show(names, [[row[name] for name in names] for row in rows])
+    whens = ("before", "after", "control")
+    table = []
+    for measure in ("opinion", "reward", "server_j"):
+        columns = {when: np.array([row[when][measure] for row in rows]) for when in whens}
+        columns |= {f"after - {when}": columns["after"] - columns[when] for when in ("before", "control")}
+        result[measure] = {}
         for name, values in columns.items():
-            print(f"{name}: {mean_interval(values)}")
+            mean, half_width = mean_interval(values.tolist())
+            result[measure][name] = {"mean": mean, "half_width": half_width if len(values) > 1 else None}
+            table.append([measure, name, f"{mean:.3f}", f"{half_width:.3f}" if len(values) > 1 else ""])
+    result |= {"users": users, "seconds": seconds, "windows": windows, "judged": judged, "matters": matters}
+    result |= {"shift": shift, "explore": explore, "share": share}
+    if not json:
+        show(["measure", "when", "mean", "95% interval, +-"], table)
     finish(result, json, out)
 
 

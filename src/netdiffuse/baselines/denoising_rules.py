@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from netdiffuse.problems.shared_denoising import SharedDenoisingVectorEnv
 from netdiffuse.problems.shared_denoising.outcomes import STEPS, server_joules
+from netdiffuse.problems.shared_denoising.vector_env import decode, encode
 from netdiffuse.users.qoe import FLOOR
 
 Array = NDArray[Any]
@@ -95,7 +96,7 @@ class GreedySharing(DenoisingRule):
 class Exhaustive(DenoisingRule):
     """Every decision on a grid: all numbers of shared steps, bandwidth in quarters, power in proportion to it.
 
-    The best in expectation now; not the future either. For three users at most.
+    The best in expectation now, of what the environment can carry out; not the future either. For three users at most.
     """
 
     name = "exhaustive"
@@ -110,14 +111,15 @@ class Exhaustive(DenoisingRule):
         s = env.simulator
         n = s.users
         best = np.full(s.n, -np.inf)
-        found = [np.zeros((s.n, n)) for _ in range(3)]
+        found: list[Array] = [np.zeros((s.n, n)) for _ in range(3)]
         splits = [np.array(p) / SHARES for p in product(range(SHARES + 1), repeat=n) if sum(p) == SHARES]
         for k in product(range(STEPS + 1), repeat=n):
             for split in splits:
                 if any((share > 0) != (steps > 0) for share, steps in zip(split, k, strict=True)) and any(k):
                     continue  # bandwidth for who sends nothing, or none for who does
                 parts = np.array(k), split * env.settings.power_w, split * env.settings.bandwidth_hz
-                decision = [np.tile(part, (s.n, 1)) for part in parts]
+                reached = decode(env.feasible, encode(env.feasible, *(part[None] for part in parts)))
+                decision = [part.repeat(s.n, 0) for part in reached]
                 outcome = s.outcome(*decision)
                 each = s.mean_opinions(outcome) - FLOOR - env.settings.energy_weight * outcome.server_j
                 value = each.sum(-1)
@@ -134,7 +136,10 @@ DENOISING_RULES: dict[str, DenoisingRule] = {
 
 
 def equal_split(env: SharedDenoisingVectorEnv, shared: Array, only_sharers: bool = False) -> tuple[Array, Array, Array]:
-    """These shared steps with power and bandwidth divided equally, among all or among those who share."""
+    """These shared steps with power and bandwidth divided equally, among all or among those who share.
+
+    Where so few share that each would get more than a user can, the environment carries out what is nearest to it.
+    """
     share = np.ones(shared.shape) if not only_sharers else (shared > 0).astype(np.float64)
     share /= np.maximum(share.sum(-1, keepdims=True), 1)
     return shared, share * env.settings.power_w, share * env.settings.bandwidth_hz

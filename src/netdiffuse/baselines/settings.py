@@ -205,6 +205,8 @@ LEARNERS: dict[str, Settings] = {
         one_shot=_DETERMINISTIC,
         one_shot_policy=_DETERMINISTIC_POLICY,
         sequential=_SEQUENTIAL,
+        batched_continuous=_DDPG_CONTINUOUS,
+        batched_continuous_policy=_DETERMINISTIC_POLICY,
         action_noise=0.3,
     ),
     "ddpg": Settings(
