@@ -88,6 +88,11 @@ def show_evaluation(name: str, evaluation: dict[str, Any]) -> None:
     if measure == "return_mean":
         more = {
             "prophet_percent": "{:.1f}% of the prophet",
+            "greedy_percent": "{:.1f}% of greedy",
+            "qoe": "opinions {:.2f} above 1",
+            "server_energy_j": "{:.0f} J of the server a slot",
+            "late_percent": "{:.1f}% of users served late",
+            "lost_percent": "{:.1f}% of pictures lost to empty batteries",
             "crash_percent": "{:.2f}% of accepted tasks lost",
             "return_std": "standard deviation {:.2f}",
             "episodes": "over {} episodes",
