@@ -81,11 +81,14 @@ def shifted(persona: Persona, matters: Matters, shift: float) -> Persona:
 @contextmanager
 def serving(run: Run, model: Family, users: int, ratings: Path, explore: float | None) -> Iterator[str]:
     """An edge server by a run's policy: its address."""
-    engine = LocalEngine.of(model, make_allocator(run, default_encoder(), explore), STEPS)
+    allocator = make_allocator(run, default_encoder(), explore)
+    engine = LocalEngine.of(model, allocator, STEPS)
     settings = ServerSettings(window_s=60.0, enough_in_window=users, most_in_window=users, rate=0, call_rate=0)
     with TemporaryDirectory() as folder, socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        app = make_server(engine, Journal(Path(folder) / "journal.sqlite"), settings, RatingStore(ratings))
+        app = make_server(
+            engine, Journal(Path(folder) / "journal.sqlite"), settings, RatingStore(ratings), allocator.check
+        )
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()
@@ -163,7 +166,6 @@ def once(
     windows: int,
     judged: int,
     explore: float,
-    share: float,
 ) -> dict[str, Any]:
     """One run, served, rated, learned from, and served again."""
     arguments = {"users": asked.users, "slots": 1}
@@ -182,7 +184,7 @@ def once(
     shutil.copytree(run.path, folder / "control")
     found = {"before": before}
     for name, path, given in (("after", run.path, ratings), ("control", folder / "control", None)):
-        further = resume(path, seconds=2 * seconds, ratings=given, ratings_share=share)
+        further = resume(path, seconds=2 * seconds, ratings=given)
         found[name] = opinions(further, models, judged, asked, folder / f"{name}.sqlite", None, test)
     return {"seed": seed, **found}
 
@@ -196,7 +198,6 @@ def main(
     matters: Matters = "battery",
     shift: float = 3.0,
     explore: float = 0.1,
-    share: float = 0.1,
     threads: int = 1,
     json: bool = False,
     out: Path | None = None,
@@ -212,7 +213,6 @@ def main(
         matters: what matters to the users otherwise than to the simulator's.
         shift: how many times as much it matters.
         explore: standard deviation of the noise while exploring.
-        share: of every gradient batch, from ratings.
         threads: threads of torch.
         json: print JSON instead of a table.
         out: write the JSON here too.
@@ -223,7 +223,7 @@ def main(
     for seed in seeds:
         with TemporaryDirectory() as folder:
             asked = Asked(users, matters, shift)
-            result["rows"].append(once(seed, models, Path(folder), asked, seconds, windows, judged, explore, share))
+            result["rows"].append(once(seed, models, Path(folder), asked, seconds, windows, judged, explore))
             print(result["rows"][-1], file=sys.stderr)  # minutes each
     rows = result["rows"]
     whens = ("before", "after", "control")
@@ -237,7 +237,7 @@ def main(
             result[measure][name] = {"mean": mean, "half_width": half_width if len(values) > 1 else None}
             table.append([measure, name, f"{mean:.3f}", f"{half_width:.3f}" if len(values) > 1 else ""])
     result |= {"users": users, "seconds": seconds, "windows": windows, "judged": judged, "matters": matters}
-    result |= {"shift": shift, "explore": explore, "share": share}
+    result |= {"shift": shift, "explore": explore}
     if not json:
         show(["measure", "when", "mean", "95% interval, +-"], table)
     finish(result, json, out)

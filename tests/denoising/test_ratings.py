@@ -41,7 +41,7 @@ def serving(model, tmp_path, action, ratings="ratings.sqlite"):
     engine = LocalEngine.of(model, policy, STEPS, "dpm++")
     store = None if ratings is None else RatingStore(tmp_path / ratings)
     own = ServerSettings(window_s=5.0, enough_in_window=3, token="secret", rate=0)
-    return TestClient(make_server(engine, Journal(tmp_path / "j.sqlite"), own, store), headers=TOKEN)
+    return TestClient(make_server(engine, Journal(tmp_path / "j.sqlite"), own, store, policy.check), headers=TOKEN)
 
 
 def ask_all(client, model):

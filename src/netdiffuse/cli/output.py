@@ -58,7 +58,8 @@ def show_run(path: Path, summary: dict[str, Any], figures: Sequence[Path]) -> No
     if "ratings" in summary:
         said = summary["ratings"]
         out.print(
-            f"ratings  {said['sessions']} sessions of {said['file']}, {100 * said['share']:g}% of every batch",
+            f"ratings  {said['ratings']} of {said['file']}: people rate {said['mean_difference']:+.2f} from the "
+            "simulated users, who were corrected by it in training (in the table above they are not)",
             soft_wrap=True,
         )
     out.print(f"run      {path}", soft_wrap=True)

@@ -41,7 +41,6 @@ def train(
     device: Name = None,
     contexts: Count = None,
     ratings: File = None,
-    ratings_share: float = 0.25,
     rater: Literal["parametric", "llm"] = "parametric",
     llm: RaterOptions = LLMRewardOptions(),  # noqa: B008 (frozen)
     json_: AsJson = False,
@@ -63,8 +62,8 @@ def train(
         threads: threads of torch; 1 unless told, for more seldom pay with networks this small.
         device: cpu, cuda, ...; auto unless told.
         contexts: contexts (or episodes) of the final evaluation.
-        ratings: with --resume, a file of ratings that `denoise serve --ratings` has written: gddpg learns from it too.
-        ratings_share: share of every gradient batch that is taken from it, in (0, 1].
+        ratings: with --resume, a file of ratings that `denoise serve --ratings` has written: the simulated users are
+            corrected by it from then on.
         rater: who rewards the training of shared-denoising: parametric, or llm for a language model.
             Evaluations stay with the parametric rater, so that runs can be compared.
         llm: of the language model, with --rater llm. Answers are kept in the run's folder unless told, so
@@ -73,8 +72,6 @@ def train(
     """
     # Refuse before the heavy imports what needs none.
     llm = checked(llm, LLMRewardOptions)
-    if not 0 < ratings_share <= 1:
-        raise InvalidValueError(f"--ratings-share must be in (0, 1], got {ratings_share}")
     if resume is not None:
         given = {
             "PROBLEM": problem,
@@ -122,7 +119,6 @@ def train(
                 timesteps=timesteps,
                 contexts=contexts,
                 ratings=ratings,
-                ratings_share=ratings_share,
                 report=line,
             )
         else:

@@ -36,8 +36,6 @@ class Config:
         contexts: contexts (or episodes) of the final evaluation; None for as many as the problem's kind has.
         rater: options of the language model that rates the training, as `LLMRewardOptions.to_dict`; None for the
             problem's own reward. It holds no key.
-        ratings: files of users' ratings that it has learned from too, the last one last, as `learn_from_ratings` tells
-            them.
 
     Raises:
         InvalidValueError: a value of the wrong type, as in a damaged file.
@@ -56,7 +54,6 @@ class Config:
     versions: dict[str, str] = field(default_factory=dict)
     contexts: int | None = None
     rater: dict[str, Any] | None = None
-    ratings: list[dict[str, Any]] | None = None
 
     def __post_init__(self) -> None:
         words = dict.fromkeys(("problem", "algorithm", "policy", "device"), str)
@@ -69,13 +66,11 @@ class Config:
             checks.integer("contexts", self.contexts)
         if self.rater is not None:
             LLMRewardOptions.from_dict(self.rater)
-        if self.ratings is not None:
-            check_entries(vars(self), {"ratings": list})
 
     def as_dict(self) -> dict[str, Any]:
-        """As it is written in config.json, which leaves out what was not asked for."""
+        """As it is written in config.json, which leaves out `contexts` and `rater` where none were asked for."""
         values = asdict(self)
-        for name in ("contexts", "rater", "ratings"):
+        for name in ("contexts", "rater"):
             if values[name] is None:
                 del values[name]
         return values

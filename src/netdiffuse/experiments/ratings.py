@@ -1,93 +1,79 @@
-"""Ratings that an edge server has kept, as transitions to learn from."""
+"""Ratings that an edge server has kept, and a training whose simulated users are corrected by them."""
 
-import hashlib
 import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from netdiffuse.algorithms import GDDPG
-from netdiffuse.algorithms.common.offline import OfflineData
-from netdiffuse.common import DataFileError, UnsupportedError
+from netdiffuse.common import DataFileError, RunError, UnsupportedError
+from netdiffuse.common.files import read_json, write_json
 from netdiffuse.experiments.run import Run
-from netdiffuse.problems.shared_denoising.allocator import physics
-from netdiffuse.problems.shared_denoising.observation import features
+from netdiffuse.problems.shared_denoising.experience import Expected, expected
+from netdiffuse.problems.shared_denoising.rating import CalibratedRating
 from netdiffuse.problems.shared_denoising.settings import SharedDenoisingSettings, make_settings
-from netdiffuse.problems.shared_denoising.vector_env import feasible_set
+from netdiffuse.users import Calibration
+from netdiffuse.users.calibration import MOST
 from netdiffuse.users.qoe import CEILING, FLOOR
 
 PROBLEM = "shared-denoising"
-SHARE = 0.25  # of a gradient batch
-COLUMNS = "session, user, observation, action, rating, server_j, settings"
-MOST = 3600.0  # in an observation: seconds that anyone is patient, its largest number
+RATINGS = "ratings.json"  # in a run's folder: what it learns from
+LARGEST = 3600.0  # in an observation: seconds that anyone is patient, its largest number
+COLUMNS = "session, user, observation, action, rating, settings"
+
+Array = NDArray[np.float64]
 
 
-def read_ratings(path: str | Path, settings: SharedDenoisingSettings) -> OfflineData:
-    """Transitions of the sessions in a file of ratings, an episode of one step each.
+class Rated(NamedTuple):
+    """What people have rated, arrays of shape (n,), of people (n, 12), the last last; as `Calibration` takes them."""
 
-    A session is the users that were decided together. Its observation and its action are those of all of them; a user's
-    part of the reward is rating - 1 - energy_weight x the joules that the server spent for the user, NaN where the user
-    has not rated. What a decision does to later windows (batteries) is not in the file, so every session ends at once.
+    people: Array
+    quality: Array
+    delay_s: Array
+    energy_share: Array
+    ratings: Array
 
-    Sessions of another number of users than the settings', and ratings that judge no policy's decision, are left out.
+
+def read_ratings(path: str | Path) -> Rated:
+    """The last 1,000 ratings of a file that judge a policy's decision, with what the users went through.
+
+    What that was follows from what the policy saw and what was done, by the model of the environment; so the simulator
+    is corrected for whatever it gets wrong on the way to a rating, not for the users' taste alone.
 
     Args:
         path: the file, as `netdiffuse denoise serve --ratings` writes it.
-        settings: of the sessions that the policy was trained on.
 
     Raises:
-        DataFileError: the file is missing, damaged or no file of ratings, was written for observations of other
-            columns or for other power, bandwidth or batteries, or nothing in it can be learned from.
-        UnsupportedError: sessions of more than one slot, whose values are of another kind.
+        DataFileError: the file is missing, damaged or no file of ratings, or none in it judges a policy's decision.
     """
-    if settings.slots != 1:
-        raise UnsupportedError(
-            f"ratings judge one window each, but the run's sessions have {settings.slots} slots, and its critics value "
-            "all that follows: train with --problem-set slots=1"
-        )
     path = Path(path)
-    sessions: dict[str, list[tuple[Any, ...]]] = {}
-    rated = 0
-    sizes: set[int] = set()
-    for row in _rows(path):
-        rated += 1
-        if row[0] is not None:
-            sessions.setdefault(row[0], []).append(row)
-    observations, actions, rewards = [], [], []
-    for name, rows in sessions.items():
+    rows = _rows(path)
+    sessions: dict[str, tuple[tuple[Any, ...], Expected]] = {}
+    found = []
+    for session, user, *decided, rating, under in rows:
         try:
-            observation, action, reward = _session(rows, settings)
+            decision = (*decided, under)
+            if session not in sessions:
+                sessions[session] = (decision, _expected(*decision))
+            before, got = sessions[session]
+            if decision != before:
+                raise ValueError("its ratings have different observations, actions or settings")
+            if not 0 <= user < got.quality.shape[1]:
+                raise ValueError(f"user {user} of {got.quality.shape[1]}")
+            if not FLOOR <= rating <= CEILING:
+                raise ValueError(f"a rating must be in [1, 5], got {rating}")
+            found.append((got.people[0, user], *(float(values[0, user]) for values in got[:3]), float(rating)))
         except (TypeError, ValueError, LookupError) as error:
-            raise DataFileError(f"{path}: session {name} is damaged or of another policy: {error}") from error
-        sizes.add(len(observation))
-        if len(observation) == settings.users:
-            observations.append(observation)
-            actions.append(action)
-            rewards.append(reward)
-    if not observations:
-        found = f"its sessions have {', '.join(map(str, sorted(sizes)))} users" if sizes else "they judge no policy's"
-        raise DataFileError(
-            f"{path} has {rated} ratings, none of a session of {settings.users} users as the run was trained with "
-            f"({found}): serve with --allocator RUN --enough {settings.users}"
-        )
-    feasible = feasible_set(settings.users, settings.power_w, settings.bandwidth_hz)
-    taken = torch.from_numpy(np.stack(actions))
-    canonical = feasible.encode_nearest(feasible.decode(taken)).numpy()  # the only actions that critics know
-    return OfflineData(np.stack(observations), canonical, np.stack(rewards))
-
-
-def digest(data: OfflineData) -> str:
-    """SHA-256 of transitions: whether two files, or one at two times, teach the same."""
-    found = hashlib.sha256()
-    for values in (data.observations, data.actions, data.rewards):
-        found.update(np.ascontiguousarray(values).tobytes())
-    return found.hexdigest()
+            raise DataFileError(f"{path}: session {session} is damaged or of another policy: {error}") from error
+    if not found:
+        raise DataFileError(f"{path} has no rating of a policy's decision: serve with --allocator RUN")
+    people, *others = zip(*found, strict=True)
+    return Rated(np.stack(people), *(np.array(values) for values in others))
 
 
 def session_settings(run: Run) -> SharedDenoisingSettings:
@@ -105,75 +91,88 @@ def session_settings(run: Run) -> SharedDenoisingSettings:
 
 
 def learn_from_ratings(
-    model: BaseAlgorithm, path: str | Path, settings: SharedDenoisingSettings, share: float = SHARE
-) -> dict[str, Any]:
-    """Let a model learn from a file of ratings too.
+    run: Run, model: BaseAlgorithm, state: dict[str, Any] | None, path: str | Path | None = None
+) -> dict[str, Any] | None:
+    """Correct the simulated users whom a model learns from by people's ratings.
+
+    They are kept in the run, which goes on with them from now on; a new file takes their place. Evaluations stay with
+    the parametric rater. Transitions that were rewarded otherwise are forgotten: to mix them would teach neither.
 
     Args:
+        run: the model's, on shared denoising.
         model: in training.
-        path: the file.
-        settings: of the sessions that it is trained on.
-        share: of every gradient batch, in (0, 1].
+        state: of the checkpoint that it was loaded from.
+        path: a file of ratings, as `netdiffuse denoise serve --ratings` writes it; those kept in the run unless told.
 
     Returns:
-        What it learns from, for the run's records: `file`, `sha256` of its transitions, `sessions` of which it learns,
-        `partly_rated` ones among them, `share`, and `timesteps`, after which it began.
+        What it learns from: `file`, `sha256` of what was rated, number of `ratings`, and `mean_difference` of a rating
+        and the parametric rater's, in rating points. None where the run has never learned from any.
 
     Raises:
-        UnsupportedError: an algorithm that cannot, or as `read_ratings`.
+        UnsupportedError: a run on something else, or one whose users a language model plays.
         DataFileError: as `read_ratings`.
-        InvalidValueError: a share outside its range; or no session that all users have rated, where critics do not
-            value users apart.
+        RunError: the ratings that the run has kept are damaged.
+        MissingExtraError: as `Calibration`.
     """
-    if not isinstance(model, GDDPG):
-        raise UnsupportedError(f"{type(model).__name__} cannot learn from --ratings: train with --algorithm gddpg")
-    data = read_ratings(path, settings)
-    used = model.add_offline_data(data, share)
+    kept = run.path / RATINGS
+    if path is None and not kept.exists():
+        return None
+    settings = session_settings(run)
+    if run.config.rater is not None:
+        raise UnsupportedError(f"{run.path} has a language model for its users, which ratings cannot correct")
+    if path is None:
+        file, rated = _kept(kept)
+        calibration = Calibration(*rated)
+    else:
+        file, rated = str(Path(path).resolve()), read_ratings(path)
+        calibration = Calibration(*rated)
+        write_json(kept, {"file": file} | {name: values.tolist() for name, values in rated._asdict().items()})
+    env = model.get_env()
+    assert env is not None
+    env.get_attr("simulator", 0)[0].rating = CalibratedRating(calibration, settings.noisy)
+    if state is not None and _learned(state) != calibration.digest and isinstance(model, OffPolicyAlgorithm):
+        assert model.replay_buffer is not None
+        model.replay_buffer.reset()
     return {
-        "file": str(Path(path).resolve()),
-        "sha256": digest(data),
-        "sessions": len(used),
-        "partly_rated": int(np.isnan(used.rewards).any(1).sum()),
-        "share": share,
-        "timesteps": model.num_timesteps,
+        "file": file,
+        "sha256": calibration.digest,
+        "ratings": calibration.used,
+        "mean_difference": calibration.mean,
     }
 
 
+def _learned(state: dict[str, Any]) -> str | None:
+    """The digest of the ratings by which the environments of a checkpoint were rewarded."""
+    found: str | None = state["environment"]["env"]["simulator"]["rating"].get("calibration")
+    return found
+
+
+def _kept(path: Path) -> tuple[str, Rated]:
+    try:
+        said = read_json(path)
+        return str(said["file"]), Rated(*(np.array(said[name], np.float64) for name in Rated._fields))
+    except (OSError, ValueError, TypeError, LookupError) as error:
+        raise RunError(f"{path} is damaged ({error}): give the file of ratings again with --ratings") from error
+
+
 def _rows(path: Path) -> list[tuple[Any, ...]]:
-    """The ratings, the oldest first, from a file that is only read."""
+    """The last ratings of decisions, the oldest first, from a file that is only read."""
     if not path.is_file():
         raise DataFileError(f"there is no file of ratings {path}: netdiffuse denoise serve --ratings {path} writes one")
+    query = f"SELECT {COLUMNS} FROM ratings WHERE session IS NOT NULL ORDER BY number DESC LIMIT {MOST}"
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
-            return db.execute(f"SELECT {COLUMNS} FROM ratings ORDER BY number").fetchall()
+            return db.execute(query).fetchall()[::-1]
     except sqlite3.Error as error:
         raise DataFileError(f"{path} is no file of ratings, or damaged: {error}") from error
 
 
-def _session(
-    rows: list[tuple[Any, ...]], settings: SharedDenoisingSettings
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Observation (users, features), action (3 users,) and each user's part of the reward, (users,)."""
-    _, _, seen, taken, _, _, under = rows[0]
-    if any((row[2], row[3], row[6]) != (seen, taken, under) for row in rows):
-        raise ValueError("its ratings have different observations, actions or settings")
-    was = dict(json.loads(under))
-    for name, value in physics(settings).items():
-        if (found := was.get(name)) != value:
-            raise ValueError(f"it was decided with {name}={found}, and the run was trained with {value:g}")
-    observation, action = (np.array(json.loads(text), np.float32) for text in (seen, taken))
-    columns = len(features(settings.show_personas))
-    if observation.ndim != 2 or observation.shape[1] != columns:
-        raise ValueError(f"observations must have shape (users, {columns}), got {observation.shape}")
-    if action.shape != (3 * len(observation),):
-        raise ValueError(f"the action of {len(observation)} users must have shape ({3 * len(observation)},)")
-    if not ((np.abs(observation) <= MOST).all() and (np.abs(action) <= 1).all()):  # NaN is neither
-        raise ValueError(f"observations must be in [-{MOST:g}, {MOST:g}], and actions in [-1, 1]")
-    reward = np.full(len(observation), np.nan)
-    for _, user, _, _, rating, server_j, _ in rows:
-        if not 0 <= user < len(reward):
-            raise ValueError(f"user {user} of {len(reward)}")
-        if not (FLOOR <= rating <= CEILING and 0 <= server_j < np.inf):
-            raise ValueError(f"a rating must be in [1, 5] and joules finite, at least 0, got {rating} and {server_j}")
-        reward[user] = rating - FLOOR - settings.energy_weight * server_j
-    return observation, action, reward.astype(np.float32)
+def _expected(seen: str, taken: str, under: str) -> Expected:
+    """What the users of a session went through, arrays of shape (1, users)."""
+    observation, action = (np.array(json.loads(text), np.float32)[None] for text in (seen, taken))
+    users = observation.shape[1]
+    if action.shape != (1, 3 * users):
+        raise ValueError(f"the action of {users} users must have shape ({3 * users},)")
+    if not ((np.abs(observation) <= LARGEST).all() and (np.abs(action) <= 1).all()):  # NaN is neither
+        raise ValueError(f"observations must be in [-{LARGEST:g}, {LARGEST:g}], and actions in [-1, 1]")
+    return expected(observation, action, make_settings(dict(json.loads(under))))

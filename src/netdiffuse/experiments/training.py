@@ -30,7 +30,7 @@ from netdiffuse.experiments.interrupts import stop_on_interrupt
 from netdiffuse.experiments.monitor import Monitor, Report, TrainingStopped
 from netdiffuse.experiments.options import check_options
 from netdiffuse.experiments.policies import undisturbed
-from netdiffuse.experiments.ratings import SHARE, learn_from_ratings, session_settings
+from netdiffuse.experiments.ratings import learn_from_ratings
 from netdiffuse.experiments.rewards import Reward, check_reward, rewarding
 from netdiffuse.experiments.run import CONFIG, SUMMARY, Run, refuse_occupied
 from netdiffuse.experiments.tasks import AnyTask, Score, make_task
@@ -137,7 +137,6 @@ def resume(
     checkpoint_seconds: float = 10.0,
     contexts: int | None = None,
     ratings: str | Path | None = None,
-    ratings_share: float = SHARE,
     stop: threading.Event | None = None,
     report: Callable[[Report], None] | None = None,
 ) -> Run:
@@ -150,19 +149,17 @@ def resume(
         problem: the problem, for a run on an object of one's own whose class is not importable here.
         checkpoint_seconds: as in `train`.
         contexts: as in `train`; by default as many as the run was asked for.
-        ratings: file of ratings that an edge server has kept, of a run on shared denoising by G-DDPG: each gradient
-            batch takes a share from it. The run's config tells of it, but does not keep it: a training that was stopped
-            while it learned from ratings goes on when they are given again, or to a new budget without them.
-        ratings_share: that share, in (0, 1].
+        ratings: file of ratings that an edge server has kept, of a run on shared denoising: the users of its training
+            are corrected by them, as `learn_from_ratings` says, from now on and whenever it goes on.
         stop: as in `train`.
         report: as in `train`.
 
     Raises:
         RunError: the folder is missing, is no run, is being trained, or its checkpoint is damaged.
-        InvalidValueError: a budget that the run has already used, contexts below 1, or no ratings where it was stopped
-            while it learned from some.
+        InvalidValueError: a budget that the run has already used, or contexts below 1.
         UnsupportedError: the run's device cannot be used here, or it cannot learn from ratings.
         DataFileError: ratings that cannot be learned from.
+        MissingExtraError: ratings without the extra [denoising].
     """
     run = Run(run_dir, problem)
     config = run.config if contexts is None else dataclasses.replace(run.config, contexts=contexts)
@@ -171,16 +168,6 @@ def resume(
     with run.locked(), _torch_threads(config.threads):
         task = run.task
         model, state = _load(run, task)
-        learned = None
-        if ratings is not None:
-            learned = learn_from_ratings(model, ratings, session_settings(run), ratings_share)
-            before = [one for one in config.ratings or [] if one["sha256"] != learned["sha256"]]
-            config = dataclasses.replace(config, ratings=[*before, learned])
-        elif config.ratings and new_budget is None and not run.finished:
-            raise InvalidValueError(
-                f"{run.path} was stopped while it learned from {config.ratings[-1]['file']}: give that again with "
-                "--ratings, or --seconds or --timesteps to go on without it"
-            )
         if new_budget is not None:
             done = state["progress"]["elapsed"] if state else 0.0
             if new_budget.fraction(done, model.num_timesteps) >= 1:
@@ -191,6 +178,7 @@ def resume(
         elif run.finished:
             raise InvalidValueError(f"{run.path} is finished: give --seconds or --timesteps beyond its budget to go on")
         final = _final_score(config, task)
+        learned = learn_from_ratings(run, model, state, ratings)  # the last that may refuse, for it writes
         if config != run.config:
             write_json(run.path / CONFIG, config.as_dict())
             run = Run(run_dir, problem)

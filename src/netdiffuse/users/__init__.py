@@ -1,6 +1,7 @@
 """Simulated users: who they are, what they think of what they received, and whether that can be a reward."""
 
 from netdiffuse.users.audit import Audit, audit
+from netdiffuse.users.calibration import Calibration
 from netdiffuse.users.description import describe
 from netdiffuse.users.experience import Experience, Opinion, Rater, StatefulRater
 from netdiffuse.users.parametric import ParametricRater
@@ -11,6 +12,7 @@ from netdiffuse.users.sensitivities import Sensitivities
 __all__ = [
     "PRESETS",
     "Audit",
+    "Calibration",
     "Experience",
     "Opinion",
     "ParametricRater",

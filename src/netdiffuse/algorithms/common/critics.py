@@ -113,20 +113,14 @@ class Critic(nn.Module):
         return self(*inputs) * self.std + self.mean
 
     @torch.no_grad()
-    def standardise(self, returns: Tensor, known: Tensor | None = None) -> Tensor:
-        """Take the returns, shape (n,) or (n, entities), into the running statistics, and standardise them.
-
-        Args:
-            returns: all are standardised.
-            known: booleans of the same shape: which of them count; all unless told.
-        """
-        counted = returns if known is None else returns[known]
+    def standardise(self, returns: Tensor) -> Tensor:
+        """Take the returns, shape (n,) or (n, entities), into the running statistics, and standardise them."""
         old_mean, old_std = self.mean.clone(), self.std.clone()
         self.batches += 1
         rate = torch.clamp(1 / self.batches, min=self.rate)
-        delta = counted.mean() - self.mean
+        delta = returns.mean() - self.mean
         self.mean += rate * delta
-        second = counted.var(unbiased=False) + (1 - rate) * delta**2
+        second = returns.var(unbiased=False) + (1 - rate) * delta**2
         self.variance.copy_((1 - rate) * self.variance + rate * second)  # exact for the first one, whatever its unit
         if self.batches > 1:  # before the first one, values are arbitrary: to keep them would blow up small rewards
             self.rescale(old_mean, old_std)

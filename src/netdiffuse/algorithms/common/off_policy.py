@@ -122,10 +122,10 @@ class BatchedOffPolicyAlgorithm(DiffusionAlgorithm, OffPolicyAlgorithm):
         for group in self.critic.optimizer.param_groups:
             group["lr"] = self.critic_lr_schedule(self._current_progress_remaining)
 
-    def _standardise(self, targets: Tensor, known: Tensor | None = None) -> Tensor:
-        """Standardise targets, of which some may be unknown, and keep the target critics on the critics' scale."""
+    def _standardise(self, targets: Tensor) -> Tensor:
+        """Standardise targets, and keep the target critics on the scale of the critics."""
         old_mean, old_std = self.critic.mean.clone(), self.critic.std.clone()
-        standardised = self.critic.standardise(targets, known)
+        standardised = self.critic.standardise(targets)
         self.critic_target.mean.copy_(self.critic.mean)
         self.critic_target.variance.copy_(self.critic.variance)
         if self.critic.batches > 1:

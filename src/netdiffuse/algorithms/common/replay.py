@@ -22,7 +22,6 @@ class ReplayBatch(NamedTuple):
         indices: rows and environments, shape (2, n), for `update_priorities`.
         masks, next_masks: which discrete actions are allowed now and then, booleans (n, actions), where they are kept.
         entity_returns: each entity's part of the returns, shape (n, entities), where they are kept.
-        known: which of these parts are known, booleans of their shape; all where it is missing.
     """
 
     observations: Tensor
@@ -35,7 +34,6 @@ class ReplayBatch(NamedTuple):
     masks: Tensor | None = None
     next_masks: Tensor | None = None
     entity_returns: Tensor | None = None
-    known: Tensor | None = None
 
 
 class NStepReplayBuffer(ReplayBuffer):
@@ -203,13 +201,9 @@ class NStepReplayBuffer(ReplayBuffer):
             self.timeouts[newest] = np.where(self.dones[newest] > 0, self.timeouts[newest], 1)
 
     def update_priorities(self, indices: NDArray[np.int64], errors: Tensor) -> None:
-        """Set the priorities of drawn transitions to their absolute errors, shape (n,).
-
-        Indices below 0 are of transitions from elsewhere, and left out.
-        """
+        """Set the priorities of drawn transitions to their absolute errors, shape (n,)."""
         if self.priorities is not None:
-            own = indices[0] >= 0
-            self.priorities[indices[0][own], indices[1][own]] = errors.abs().cpu().numpy()[own] + 1e-3
+            self.priorities[indices[0], indices[1]] = errors.abs().cpu().numpy() + 1e-3
 
     def state_dict(self) -> dict[str, Any]:
         """The filled part of the buffer, for a checkpoint."""

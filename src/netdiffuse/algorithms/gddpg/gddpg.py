@@ -10,7 +10,6 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from netdiffuse.algorithms.common.off_policy import BatchedOffPolicyAlgorithm
-from netdiffuse.algorithms.common.offline import OfflineData, join_batches
 from netdiffuse.algorithms.common.policies import POLICIES, ActorKind, DiffusionPolicy
 from netdiffuse.algorithms.common.replay import NStepReplayBuffer, ReplayBatch
 from netdiffuse.algorithms.common.setup import (
@@ -114,7 +113,6 @@ class GDDPG(BatchedOffPolicyAlgorithm):
     policy: DiffusionPolicy
     actor: DiffusionModel
     replay_buffer: NStepReplayBuffer | None
-    offline: tuple[OfflineData, float] | None = None
 
     def __init__(
         self,
@@ -280,59 +278,6 @@ class GDDPG(BatchedOffPolicyAlgorithm):
         smaller = values.sum(-1).argmin(0)  # (n,)
         return returns + batch.discounts.unsqueeze(1) * values[smaller, torch.arange(len(smaller))]
 
-    def add_offline_data(self, data: OfflineData, share: float = 0.25) -> OfflineData:
-        """Take a share of every gradient batch from logged transitions from now on (RLPD: Ball et al., ICML 2023).
-
-        They are not saved with the model. Critics that value entities apart learn of those whose part of the reward is
-        known; others need all parts, and transitions that lack one are left out.
-
-        Args:
-            data: the transitions.
-            share: of a batch, in (0, 1]; a transition at least.
-
-        Returns:
-            The transitions that are learned from.
-
-        Raises:
-            InvalidValueError: a share outside its range, or transitions of another shape than the environment's, or
-                without each entity's part where critics value entities apart; or no transition is left.
-        """
-        if checks.fraction("share", share) == 0:
-            raise InvalidValueError("share must be above 0: leave the offline data out instead")
-        for name, space in (("observations", self.observation_space), ("actions", self.action_space)):
-            shape = getattr(data, name).shape[1:]
-            if shape != space.shape:
-                raise InvalidValueError(f"offline {name} must have shape (n, *{space.shape}), got (n, *{shape})")
-        assert self.replay_buffer is not None
-        parts = self.replay_buffer.entity_rewards
-        if parts is not None and data.rewards.shape[1:] != parts.shape[2:]:
-            raise InvalidValueError(
-                f"critics that value {parts.shape[2]} entities apart need offline rewards of shape "
-                f"(n, {parts.shape[2]}), got {data.rewards.shape}"
-            )
-        if parts is None and not data.whole.all():
-            if not data.whole.any():
-                raise InvalidValueError(
-                    "in each of the offline transitions an entity's part of the reward is not known, and critics that "
-                    "do not value entities apart need them all"
-                )
-            data = data.part(data.whole)
-        self.offline = (data, share)
-        return data
-
-    def _draw(self, batch_size: int) -> ReplayBatch:
-        """A batch of the replay buffer, and of offline data where there are some."""
-        assert self.replay_buffer is not None
-        if self.offline is None:
-            return self.replay_buffer.draw(batch_size)
-        data, share = self.offline
-        logged = max(1, round(share * batch_size))
-        batch = data.draw(logged, self.device, self.replay_buffer.entity_rewards is not None)
-        return batch if logged == batch_size else join_batches(self.replay_buffer.draw(batch_size - logged), batch)
-
-    def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "offline"]
-
     def train(self, gradient_steps: int, batch_size: int = 256) -> None:
         """Update critics and actor from the replay buffer."""
         self.policy.set_training_mode(True)
@@ -342,12 +287,12 @@ class GDDPG(BatchedOffPolicyAlgorithm):
 
         for _ in range(gradient_steps):
             self._n_updates += 1
-            batch = self._draw(batch_size)
+            batch = self.replay_buffer.draw(batch_size)
             context = self.policy.context(batch.observations)
 
             # Critics: regress on standardised n-step targets
             with torch.no_grad():
-                targets = self._standardise(self._targets(batch), batch.known)
+                targets = self._standardise(self._targets(batch))
             loss, metrics, errors = critic_loss(self.critic, context, batch, targets)
             self.critic.optimizer.zero_grad()
             loss.backward()

@@ -15,12 +15,9 @@ Metrics = dict[str, float]
 def critic_loss(critic: Critic, context: Tensor, batch: ReplayBatch, targets: Tensor) -> tuple[Tensor, Metrics, Tensor]:
     """Weighted squared error of every critic against standardised targets; also the mean absolute error (n,).
 
-    Targets have shape (n,), or (n, entities) where entities are valued apart, of which those that are not known have no
-    error.
+    Targets have shape (n,), or (n, entities) where entities are valued apart.
     """
     errors = critic(context, batch.actions) - targets
-    if batch.known is not None:
-        errors = errors * batch.known
     errors = errors.reshape(*errors.shape[:2], -1)  # (n_critics, n, entities or 1)
     loss = (batch.weights * errors.square().mean(-1)).mean(1).sum()
     metrics = {"critic/loss": float(loss.detach()), "critic/return_mean": float(critic.mean)}
@@ -33,7 +30,8 @@ def backpropagation_loss(
     """Minus the critics' mean value of sampled actions, back-propagated through the whole chain.
 
     The critics judge canonical actions, the only ones they know; the pull keeps the actor's own near them. Values are
-    standardised, so no division by their mean size is needed.
+    standardised, so no division by their mean size is needed; where entities are valued apart both value and pull are
+    sums over entities, whose number leaves their balance alone.
     """
     action = actor(context)
     to = leaky_canonical(feasible, action)

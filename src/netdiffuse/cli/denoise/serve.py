@@ -96,23 +96,15 @@ def serve(
 
     out = console(stderr=True)
     deciding: Allocator = ByMeaning(default_encoder(), SharingRule(most=most_shared))
+    check = None
     if allocator is not None:
         from netdiffuse.experiments import load
         from netdiffuse.experiments.allocation import make_allocator
 
         deciding = make_allocator(load(allocator), default_encoder(), explore)
+        check = deciding.check
         users, how = deciding.settings.users, "" if explore is None else f", disturbed by {explore:g} to explore"
         out.print(f"the policy {deciding.version} decides{how}; it was trained for {users} users", soft_wrap=True)
-        if ratings is not None and enough != users:
-            out.print(
-                f"ratings of windows of another number than {users} cannot be learned from by it: add --enough {users}",
-                soft_wrap=True,
-            )
-        if ratings is not None and deciding.settings.slots != 1:
-            out.print(
-                "ratings cannot be learned from by it, for its sessions go on: train with --problem-set slots=1",
-                soft_wrap=True,
-            )
     made: Engine
     if engine == "ray":
         from netdiffuse.denoising.edge.ray_engine import RayEngine
@@ -134,6 +126,6 @@ def serve(
         soft_wrap=True,
     )
     with closing(made):
-        app = make_server(made, Journal(journal, journal_mb * 10**6), settings, store)
+        app = make_server(made, Journal(journal, journal_mb * 10**6), settings, store, check)
         uvicorn.run(app, host=host, port=port, log_level="info", timeout_graceful_shutdown=60)
     return 0

@@ -3,9 +3,7 @@
 import hashlib
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
-
-from netdiffuse.users.persona import persona_of
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 
 def noise_seed(request_id: str) -> int:
@@ -26,8 +24,8 @@ class Report(BaseModel):
         frequency_ghz: of its processor.
         battery: what its battery holds, as a share of a full one.
         persona: the user's name among personas.
-        wants: the user's numbers, in the order of `netdiffuse.users.persona.COLUMNS` and in the ranges that personas
-            have; average unless told.
+        wants: the user's numbers, in the order and in the ranges of `netdiffuse.users.persona.COLUMNS`; average unless
+            told.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -37,14 +35,6 @@ class Report(BaseModel):
     battery: float = Field(default=1.0, ge=0, le=1)
     persona: str | None = Field(default=None, min_length=1, max_length=64)
     wants: tuple[float, ...] | None = Field(default=None, max_length=64)
-
-    @field_validator("wants")
-    @classmethod
-    def _are_a_personas(cls, wants: tuple[float, ...] | None) -> tuple[float, ...] | None:
-        """Refuse what no persona is: a policy would decide by it, and one that learns of it would be spoilt."""
-        if wants is not None:
-            persona_of("user", wants)
-        return wants
 
 
 class Grant(BaseModel):

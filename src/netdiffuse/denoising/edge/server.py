@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.websockets import WebSocketDisconnect
 
-from netdiffuse.common import checks
+from netdiffuse.common import InvalidValueError, checks
 from netdiffuse.denoising.edge.access import check_token
 from netdiffuse.denoising.edge.dispatcher import Dispatcher
 from netdiffuse.denoising.edge.engine import Engine
@@ -76,7 +76,11 @@ class ServerSettings:
 
 
 def make_server(
-    engine: Engine, journal: Journal, settings: ServerSettings | None = None, ratings: RatingStore | None = None
+    engine: Engine,
+    journal: Journal,
+    settings: ServerSettings | None = None,
+    ratings: RatingStore | None = None,
+    check: Callable[[Ask], None] | None = None,
 ) -> FastAPI:
     """The server as an ASGI application, for `uvicorn` or another.
 
@@ -85,6 +89,7 @@ def make_server(
         journal: keeps what was accepted.
         settings: limits and times.
         ratings: keeps what users say; None where it is not asked for.
+        check: raises an `InvalidValueError` for a request that cannot be decided about, which is refused with 422.
     """
     own = settings or ServerSettings()
     metrics, limit = Metrics(), RateLimit(own.rate, own.burst)
@@ -183,7 +188,12 @@ def make_server(
                 409, f"the server's model has revision {engine.card.revision}, the device's {body.revision}"
             )
         try:
+            if check is not None:
+                check(body)
             new = journal.accept(body, own.most_waiting)
+        except InvalidValueError as error:
+            metrics.refused.labels("invalid").inc()
+            raise HTTPException(422, str(error)) from error
         except FullError as error:
             metrics.refused.labels("full").inc()
             raise HTTPException(429, str(error), retry_after(2)) from error

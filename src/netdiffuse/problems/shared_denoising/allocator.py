@@ -18,7 +18,7 @@ from netdiffuse.problems.shared_denoising.observation import rows
 from netdiffuse.problems.shared_denoising.outcomes import LATE_S, STEPS, deliver, server_joules, share_steps
 from netdiffuse.problems.shared_denoising.settings import SharedDenoisingSettings
 from netdiffuse.problems.shared_denoising.vector_env import decode, encode, feasible_set
-from netdiffuse.users import persona_table
+from netdiffuse.users import persona_of, persona_table
 from netdiffuse.users.persona import AVERAGE
 
 Array = NDArray[Any]
@@ -106,6 +106,15 @@ class PolicyAllocator:
             for user in range(len(asks))
         )
         return Allocation(plan, decisions)
+
+    def check(self, ask: Ask) -> None:
+        """Refuse a request whose user is none: one would spoil the decisions about all, and what is learned of them.
+
+        Raises:
+            InvalidValueError: another number of wants than personas have, or one outside its range.
+        """
+        if ask.report is not None and ask.report.wants is not None:
+            persona_of(ask.report.persona or "user", ask.report.wants)
 
     def _observe(self, reports: list[Report], similarity: Array, group: Array, gain: Array) -> NDArray[np.float32]:
         """What the policy sees, shape (users, features)."""

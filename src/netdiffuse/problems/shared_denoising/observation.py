@@ -1,10 +1,11 @@
 """What a policy sees of shared denoising: a row a user."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from netdiffuse.common import InvalidValueError
 from netdiffuse.denoising.cost import NOISE_DENSITY_W_PER_HZ
 from netdiffuse.problems.shared_denoising.settings import SharedDenoisingSettings
 from netdiffuse.problems.shared_denoising.simulator import SharedDenoisingSimulator
@@ -65,3 +66,34 @@ def rows(
     if personas is not None:
         seen = np.concatenate([seen, personas], -1)
     return seen.astype(np.float32)
+
+
+class Seen(NamedTuple):
+    """What an observation tells of users, arrays of shape (sessions, users), of personas (sessions, users, 12)."""
+
+    similarity: Array
+    gain: Array
+    frequency_hz: Array
+    battery: Array
+    personas: Array
+
+
+def unrow(observations: Array, settings: SharedDenoisingSettings) -> Seen:
+    """Read what users were from observations, shape (sessions, users, 18); the inverse of `rows`.
+
+    Raises:
+        InvalidValueError: another number of columns.
+    """
+    columns = features(show_personas=True)
+    if observations.ndim != 3 or observations.shape[2] != len(columns):
+        raise InvalidValueError(
+            f"observations with personas must have shape (n, users, {len(columns)}), got {observations.shape}"
+        )
+    snr = 10 ** observations[..., 2]  # 10 dB a unit
+    return Seen(
+        similarity=observations[..., 0],
+        gain=snr * NOISE_DENSITY_W_PER_HZ * settings.bandwidth_hz / settings.power_w,
+        frequency_hz=1e9 * observations[..., 3],
+        battery=observations[..., 4],
+        personas=observations[..., len(FEATURES) :],
+    )

@@ -81,6 +81,56 @@ def deliver(gain: Array, power_w: Array, bandwidth_hz: Array) -> Delivery:
     return Delivery(delay, power_w * np.minimum(delay, LATE_S), QPSK.bit_error_rate(snr))
 
 
+class Received(NamedTuple):
+    """What devices go through, arrays of shape (episodes, users) or any other; as in `Outcome`."""
+
+    delay_s: Array
+    device_j: Array
+    energy_share: Array
+    shared: Array
+    bit_error_rate: Array
+    late: NDArray[np.bool_]
+    lost: NDArray[np.bool_]
+
+
+def receive(shared: Array, ready_s: Array, delivery: Delivery, frequency_hz: Array, left_j: Array) -> Received:
+    """Take the states from the radio, and do the other steps.
+
+    Args:
+        shared: k of each user, in 0..T.
+        ready_s: when the server has done them.
+        delivery: of the states; of no account where k is 0.
+        frequency_hz: of each device.
+        left_j: what its battery holds.
+    """
+    wants = shared > 0
+    late = wants & (delivery.delay_s > LATE_S)
+    k = np.where(late, 0, shared)
+    needed_j = device_step_j(frequency_hz) * (STEPS - k)
+    lost = needed_j > left_j
+    device_j = np.minimum(needed_j, left_j)
+    waited = np.where(wants, ready_s + np.minimum(delivery.delay_s, LATE_S), 0.0)
+    return Received(
+        delay_s=waited + device_step_s(frequency_hz) * (STEPS - k),
+        device_j=device_j,
+        energy_share=energy_share(device_j, lost, left_j),
+        shared=k,
+        bit_error_rate=np.where(wants, delivery.bit_error_rate, 0.0),
+        late=late,
+        lost=lost,
+    )
+
+
+def energy_share(device_j: Array, lost: NDArray[np.bool_], left_j: Array) -> Array:
+    """Share of what each battery held that the picture drew, in [0, 1].
+
+    An empty battery that nothing was asked of (all steps shared) lost nothing; one that could not do its steps lost
+    all.
+    """
+    share = np.divide(device_j, left_j, out=lost.astype(np.float64), where=left_j > 0)
+    return np.minimum(share, 1.0)
+
+
 class ServerWork(NamedTuple):
     """What shared steps take.
 
@@ -115,6 +165,11 @@ def share_steps(shared: NDArray[np.int64], group: NDArray[np.int64], groups: int
     price = 1 / np.maximum(together, 1)  # of a step in a group, for each member whom it serves
     steps = (served * np.take_along_axis(price, group[..., None].repeat(STEPS, -1), 1)).sum(-1)
     return ServerWork(np.take_along_axis(done, shared, 1), steps)
+
+
+def alone_ready_s(shared: Array) -> Array:
+    """When the server has done k steps, seconds, where no other group keeps its processors busy."""
+    return shared * SERVER_CYCLES / SERVER_HZ
 
 
 def server_joules(steps: Array) -> Array:

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from netdiffuse.problems.shared_denoising import outcomes
 from netdiffuse.problems.shared_denoising.outcomes import Outcome
-from netdiffuse.users import ParametricRater, Sensitivities
+from netdiffuse.users import Calibration, ParametricRater, Sensitivities
+from netdiffuse.users.qoe import CEILING, FLOOR
 
 if TYPE_CHECKING:
     from netdiffuse.problems.shared_denoising.simulator import SharedDenoisingSimulator
@@ -52,20 +54,38 @@ class ParametricRating:
         """Nothing to restore."""
 
 
+class CalibratedRating(ParametricRating):
+    """`ParametricRater`, corrected by what people have said.
+
+    Args:
+        calibration: the correction.
+        noisy: whether opinions are drawn, as people's are, or means.
+    """
+
+    def __init__(self, calibration: Calibration, noisy: bool = True) -> None:
+        super().__init__(noisy)
+        self.calibration = calibration
+
+    def __call__(self, simulator: "SharedDenoisingSimulator", outcome: Outcome) -> Array:
+        """Opinions in [1, 5], shape (sessions, users)."""
+        opinions = super().__call__(simulator, outcome)
+        people = simulator.population[simulator.person]
+        felt = outcome.quality, outcome.delay_s, energy_share(simulator, outcome)
+        return np.clip(opinions + self.calibration(people, *felt), FLOOR, CEILING)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Whose correction it is, so that what was rated otherwise can be told from it."""
+        return {"calibration": self.calibration.digest}
+
+
 def parametric_means(simulator: "SharedDenoisingSimulator", outcome: Outcome) -> Array:
     """Mean opinions of `ParametricRater`, shape (sessions, users)."""
     return ParametricRater(0).mean(*_felt(simulator, outcome))
 
 
 def energy_share(simulator: "SharedDenoisingSimulator", outcome: Outcome) -> Array:
-    """Share of what each battery held that the picture drew, in [0, 1], shape (sessions, users).
-
-    An empty battery that nothing was asked of (all steps shared) lost nothing; one that could not do its steps
-    lost all.
-    """
-    left = simulator.left_j
-    share = np.divide(outcome.device_j, left, out=outcome.lost.astype(np.float64), where=left > 0)
-    return np.minimum(share, 1.0)
+    """Share of what each battery held that the picture drew, in [0, 1], shape (sessions, users)."""
+    return outcomes.energy_share(outcome.device_j, outcome.lost, simulator.left_j)
 
 
 def _felt(simulator: "SharedDenoisingSimulator", outcome: Outcome) -> tuple[Sensitivities, Array, Array, Array]:

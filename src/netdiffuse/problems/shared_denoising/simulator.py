@@ -9,16 +9,7 @@ from numpy.typing import NDArray
 from netdiffuse.channels import LogDistance, db_to_linear, log_distance_path_loss_db
 from netdiffuse.common import InvalidValueError, checks
 from netdiffuse.problems.shared_denoising.library import library
-from netdiffuse.problems.shared_denoising.outcomes import (
-    LATE_S,
-    STEPS,
-    Outcome,
-    deliver,
-    device_step_j,
-    device_step_s,
-    server_joules,
-    share_steps,
-)
+from netdiffuse.problems.shared_denoising.outcomes import Outcome, deliver, receive, server_joules, share_steps
 from netdiffuse.problems.shared_denoising.quality import quality_of
 from netdiffuse.problems.shared_denoising.rating import ParametricRating, Rating, parametric_means
 from netdiffuse.problems.shared_denoising.settings import SharedDenoisingSettings
@@ -136,24 +127,18 @@ class SharedDenoisingSimulator:
             power_w: of each user's hand-off, shape (n, users).
             bandwidth_hz: likewise.
         """
-        wants = shared > 0
         delivery = deliver(self.slot.gain, power_w, bandwidth_hz)
-        late = wants & (delivery.delay_s > LATE_S)
-        k = np.where(late, 0, shared)
         work = share_steps(shared, self.slot.group, self.groups)
-        needed_j = device_step_j(self.frequency_hz) * (STEPS - k)
-        lost = needed_j > self.left_j
-        error_rate = np.where(wants, delivery.bit_error_rate, 0.0)
-        waited = np.where(wants, work.ready_s + np.minimum(delivery.delay_s, LATE_S), 0.0)
+        got = receive(shared, work.ready_s, delivery, self.frequency_hz, self.left_j)
         return Outcome(
-            quality=np.where(lost, 0.0, self.quality(self, k, error_rate)),
-            delay_s=waited + device_step_s(self.frequency_hz) * (STEPS - k),
-            device_j=np.minimum(needed_j, self.left_j),
-            server_j=server_joules(work.steps) + np.where(wants, delivery.energy_j, 0.0),
-            shared=k,
-            bit_error_rate=error_rate,
-            late=late,
-            lost=lost,
+            quality=np.where(got.lost, 0.0, self.quality(self, got.shared, got.bit_error_rate)),
+            delay_s=got.delay_s,
+            device_j=got.device_j,
+            server_j=server_joules(work.steps) + np.where(shared > 0, delivery.energy_j, 0.0),
+            shared=got.shared,
+            bit_error_rate=got.bit_error_rate,
+            late=got.late,
+            lost=got.lost,
         )
 
     def opinions(self, outcome: Outcome) -> Array:

@@ -1,0 +1,104 @@
+"""What people say of what they received, against what the parametric rater says of it: the difference, learned."""
+
+import hashlib
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from netdiffuse.common import InvalidValueError, MissingExtraError
+from netdiffuse.users.parametric import ParametricRater
+from netdiffuse.users.persona import COLUMNS
+from netdiffuse.users.qoe import CEILING, FLOOR
+from netdiffuse.users.sensitivities import Sensitivities
+
+Array = NDArray[np.float64]
+
+MOST = 1000  # ratings: the work grows with their cube
+
+
+class Calibration:
+    """A correction of `ParametricRater`'s mean opinions by people's ratings.
+
+    The difference of the two is a Gaussian process over what was received and who received it, as Kennedy and O'Hagan
+    have it for the inadequacy of computer models (Journal of the Royal Statistical Society B 63(3), 2001): near what
+    was rated it says what was learned there, far from it the mean difference. Its amplitude, length scale (one, of
+    standardised columns) and noise maximise the marginal likelihood (Rasmussen and Williams, Gaussian Processes for
+    Machine Learning, 2006, equation 5.8).
+
+    Args:
+        people: numbers of the personas who rated, shape (n, 12), columns as `COLUMNS`.
+        quality: how well each picture shows its prompt, in [0, 1], shape (n,).
+        delay_s: seconds from the request to the picture, shape (n,).
+        energy_share: share of what the battery held, in [0, 1], shape (n,).
+        ratings: in [1, 5], shape (n,). Of more than 1,000 the last count.
+
+    Attributes:
+        digest: SHA-256 of what it has learned from.
+        used: ratings that it has learned from.
+        mean: of the differences, in rating points.
+
+    Raises:
+        InvalidValueError: other shapes, no ratings, or a number that is not finite or outside its range.
+        MissingExtraError: scikit-learn is missing; it comes with the extra [denoising].
+    """
+
+    def __init__(
+        self, people: ArrayLike, quality: ArrayLike, delay_s: ArrayLike, energy_share: ArrayLike, ratings: ArrayLike
+    ) -> None:
+        rated = np.asarray(ratings, np.float64)
+        given = [np.asarray(values, np.float64) for values in (quality, delay_s, energy_share)]
+        who = np.asarray(people, np.float64)
+        if rated.ndim != 1 or not len(rated):
+            raise InvalidValueError(f"ratings must have shape (n,) and be one or more, got {rated.shape}")
+        if who.shape != (len(rated), len(COLUMNS)) or any(values.shape != rated.shape for values in given):
+            raise InvalidValueError(
+                f"{len(rated)} ratings need people of shape ({len(rated)}, {len(COLUMNS)}) and as many of each measure"
+                f", got {who.shape} and {[values.shape for values in given]}"
+            )
+        if not all(np.isfinite(values).all() for values in (who, *given)):
+            raise InvalidValueError("what was received, and who received it, must be finite numbers")
+        if not ((rated >= FLOOR) & (rated <= CEILING)).all():  # NaN is neither
+            raise InvalidValueError(f"ratings must be in [{FLOOR:g}, {CEILING:g}]")
+        who, rated, *given = (values[-MOST:] for values in (who, rated, *given))
+        self.digest = hashlib.sha256(np.concatenate([who, np.stack([*given, rated], -1)], -1).tobytes()).hexdigest()
+        self.used = len(rated)
+        difference = rated - ParametricRater(0).mean(Sensitivities.of(who), *given)
+        self.mean = float(difference.mean())
+        self._process = _fitted(_columns(who, *given), difference)
+
+    def __call__(self, people: ArrayLike, quality: ArrayLike, delay_s: ArrayLike, energy_share: ArrayLike) -> Array:
+        """What is to be added to mean opinions, in rating points, of the shape of `quality`.
+
+        Args:
+            people: numbers of personas, shape (..., 12).
+            quality: in [0, 1], shape (...).
+            delay_s: seconds, shape (...).
+            energy_share: in [0, 1], shape (...).
+        """
+        received = [np.asarray(values, np.float64) for values in (quality, delay_s, energy_share)]
+        rows = _columns(np.asarray(people, np.float64), *received).reshape(-1, 3 + len(COLUMNS))
+        return np.asarray(self._process.predict(rows)).reshape(received[0].shape)
+
+
+def _columns(people: Array, quality: Array, delay_s: Array, energy_share: Array) -> Array:
+    """What the process sees, shape (..., 15); delays by their logarithm, as people feel them."""
+    return np.concatenate([np.stack([quality, np.log1p(delay_s), energy_share], -1), people], -1)
+
+
+def _fitted(columns: Array, difference: Array) -> Any:
+    try:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.gaussian_process import GaussianProcessRegressor
+        from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("learning from ratings", "denoising") from error
+    kernel = ConstantKernel(1.0, (1e-4, 1e2)) * RBF(4.0, (0.3, 1e3)) + WhiteKernel(0.1, (1e-3, 1e1))
+    process = make_pipeline(StandardScaler(), GaussianProcessRegressor(kernel, normalize_y=True))
+    with warnings.catch_warnings():
+        # A bound that is reached says that there is nothing to correct, or hardly any noise: both are answers.
+        warnings.filterwarnings("ignore", "The optimal value found for dimension", ConvergenceWarning)
+        return process.fit(columns, difference)
