@@ -25,6 +25,14 @@ TRIAL = Experience("a red ball on the grass", quality=0.8, delay_s=3.0, energy_s
 class Reward:
     """A language model that rates the users of a training.
 
+    Where it gives no answer the parametric rater stands in; `LLMRater` tells how long that holds. So:
+
+    - A new training asks the model anew for what the fallback answered in the cache that it is given.
+    - A training that goes on keeps what the fallback answered up to its checkpoint, as if it had never stopped; what
+      a killed process was told after it is asked anew.
+    - With `offline` a finished training repeats bit for bit from the answers that it left, its fallbacks among them.
+    - Fallbacks count as `fallbacks` alone, also those that are replayed, and never as `from_cache`.
+
     Args:
         options: how it is reached and asked.
         seed: of the training, and of the sampling.
