@@ -13,9 +13,10 @@ import torch
 
 from netdiffuse.common import InvalidValueError, NetdiffuseError, UnsupportedError
 from netdiffuse.experiments import load, resume, train
+from netdiffuse.experiments.rewards import TRIAL
 from netdiffuse.problems.shared_denoising import SharedDenoisingVectorEnv
 from netdiffuse.problems.shared_denoising.rater_rating import RaterRating
-from netdiffuse.users import Opinion, ParametricRater
+from netdiffuse.users import PRESETS, Opinion, ParametricRater
 from netdiffuse.users.llm import AnswerCache, Endpoint, LLMRater, LLMRewardOptions, RatingError
 from tests.users.llm.server import Model, serving
 
@@ -186,6 +187,22 @@ def test_a_rater_that_cannot_serve_is_refused_before_anything_is_written(
     with pytest.raises(error, match=said):
         train(problem, timesteps=16, out=tmp_path / "new", rater=options("http://127.0.0.1:9/v1") if not given
               else options(**{"url": "http://127.0.0.1:9/v1"} | given))  # fmt: skip
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("known", [None, "m", "another"])
+def test_a_cache_is_no_reason_to_train_without_the_model(tmp_path, monkeypatch, known):
+    """Neither an empty one, nor one with an answer of this model or another."""
+    from netdiffuse.users.llm import endpoint
+
+    monkeypatch.setattr(endpoint, "LONGEST_PAUSE_S", 0.01)
+    given = options("http://127.0.0.1:9/v1", cache=tmp_path / "answers.sqlite")
+    with closing(given.open_cache(tmp_path)) as cache, serving() as (url, _):
+        if known is not None:
+            rater = LLMRater(known, Endpoint(url), sampling=given.sampling(SMALL["seed"]), cache=cache)
+            rater.rate([PRESETS["average"]], [TRIAL])
+    with pytest.raises(RatingError, match=r"unreachable.*--rater-offline"):
+        train("shared-denoising", timesteps=16, out=tmp_path / "new", rater=given, **SMALL)
     assert not (tmp_path / "new").exists()
 
 
