@@ -281,6 +281,21 @@ for words in {REFUSED_AT_ONCE}:
     assert done.stderr.count("error: ") == len(REFUSED_AT_ONCE)
 
 
+COMMANDS = ["train", "evaluate", "compare", "plot", "decide", "studio", "users audit"]
+COMMANDS += [f"denoise {name}" for name in ("split", "study", "serve", "device", "rate")]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_placeholders_say_what_is_wanted(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert call(*command.split(), "--help") == 0
+    printed = capsys.readouterr().out
+    assert not re.findall(r"^.*\b(?:STR|PATH)\b.*$", printed, re.MULTILINE)
+    wanted = {"url": "URL", "server": "URL", "reason": "TEXT", "password": "TEXT", "token": "TOKEN", "cache": "FILE"}
+    for option, placeholder in re.findall(r"^\W*--(?:\w+-)?(\w+) ([A-Z_]+)\b", printed, re.MULTILINE):
+        assert placeholder == wanted.get(option, placeholder), option
+
+
 def test_help_needs_no_torch():
     code = "import sys; from netdiffuse.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
     code += "assert 'torch' not in sys.modules and 'stable_baselines3' not in sys.modules"

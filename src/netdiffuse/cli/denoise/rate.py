@@ -1,10 +1,10 @@
 """`netdiffuse denoise rate`."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from netdiffuse.cli.arguments import Name, Number, Seconds
+from netdiffuse.cli.arguments import Name, Number, Seconds, Text, Token
 from netdiffuse.cli.denoise.serve import token_of
 
 if TYPE_CHECKING:
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 
 def rate(
-    id: tyro.conf.Positional[str],
+    id: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="ID")]],
     rating: Number = None,
-    server: str = "http://127.0.0.1:8000",
-    reason: Name = None,
+    server: Annotated[str, tyro.conf.arg(metavar="URL")] = "http://127.0.0.1:8000",
+    reason: Text = None,
     persona: Name = None,
     quality: Number = None,
     delay: Seconds = None,
     energy_share: Number = None,
-    token: Name = None,
+    token: Token = None,
 ) -> int:
     """Tell an edge server what a user thinks of a picture: a rating of your own, or what a persona would say.
 
