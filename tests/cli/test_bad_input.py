@@ -80,6 +80,10 @@ CASES = {
     "resume nothing": (["train", "--resume", "nowhere"], "there is no run nowhere"),
     "resume with a problem": (["train", "power-allocation", "--resume", "run"], "leave out PROBLEM"),
     "resume with a seed": (["train", "--resume", "run", "--seed", "0"], "leave out --seed"),
+    "resume with no ratings": (
+        ["train", "--resume", "empty-run", "--ratings", "none.sqlite"],
+        "no file of ratings none",
+    ),
     "ratings without a run": (["train", "shared-denoising", "--ratings", "r.sqlite"], "give it with --resume RUN"),
     "resume what is finished": (["train", "--resume", "run"], "is finished"),
     "resume a cut checkpoint": (["train", "--resume", "cut", "--timesteps", "999"], "model.zip is damaged"),

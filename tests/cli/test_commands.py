@@ -254,6 +254,48 @@ def test_decide_shows_a_bar_on_a_terminal_alone(run, tmp_path, monkeypatch, caps
     assert "30 decisions" in shown
 
 
+REFUSED_AT_ONCE = [
+    ["denoise", "rate", "a", "--rating", "9"],
+    ["denoise", "rate", "a", "--rating", "3", "--delay", "-1"],
+    ["denoise", "rate", "a", "--rating", "3", "--token", "ü"],
+    ["denoise", "rate", "a", "--persona", "nobody", "--quality", "1", "--delay", "1", "--energy-share", "0"],
+    ["denoise", "rate", "a", "--persona", "frugal", "--quality", "2", "--delay", "1", "--energy-share", "0"],
+    ["train", "--resume", "nowhere"],
+    ["train", "--resume", ".", "--ratings", "nothing.sqlite"],
+]
+
+
+def test_what_is_cheap_to_refuse_needs_no_torch(tmp_path):
+    code = f"""
+import sys
+from netdiffuse.cli import main
+for words in {REFUSED_AT_ONCE}:
+    try:
+        main(words)
+    except SystemExit as end:
+        assert end.code == 2, words
+    assert not {{"torch", "stable_baselines3", "diffusers"}} & set(sys.modules), words
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("error: ") == len(REFUSED_AT_ONCE)
+
+
+COMMANDS = ["train", "evaluate", "compare", "plot", "decide", "studio", "users audit"]
+COMMANDS += [f"denoise {name}" for name in ("split", "study", "serve", "device", "rate")]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_placeholders_say_what_is_wanted(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert call(*command.split(), "--help") == 0
+    printed = capsys.readouterr().out
+    assert not re.findall(r"^.*\b(?:STR|PATH)\b.*$", printed, re.MULTILINE)
+    wanted = {"url": "URL", "server": "URL", "reason": "TEXT", "password": "TEXT", "token": "TOKEN", "cache": "FILE"}
+    for option, placeholder in re.findall(r"^\W*--(?:\w+-)?(\w+) ([A-Z_]+)\b", printed, re.MULTILINE):
+        assert placeholder == wanted.get(option, placeholder), option
+
+
 def test_help_needs_no_torch():
     code = "import sys; from netdiffuse.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass\n"
     code += "assert 'torch' not in sys.modules and 'stable_baselines3' not in sys.modules"

@@ -152,7 +152,7 @@ def test_a_device_whose_server_is_gone(model, tmp_path, capsys):
         (["serve", "--token", ""], "visible ASCII"),
         (["serve", "--journal-mb", "0"], "journal_mb must be"),
         (["serve", "--port", "70000"], "port must be"),
-        (["serve", "--explore"], "give its run with --allocator RUN"),
+        (["serve", "--explore", "0.1"], "give its run with --allocator RUN"),
         (["serve", "--enough", "0"], "enough must be"),
         (["serve", "--ratings", "runs/edge/journal.sqlite"], "give each a file of its own"),
         (["device", "--prompt", "a", "--rate"], "--rate needs a --persona who rates"),

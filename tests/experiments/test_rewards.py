@@ -1,6 +1,11 @@
 """Training by the ratings of a language model, played by a real server that goes wrong on purpose."""
 
 import json
+import shutil
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,9 +13,10 @@ import torch
 
 from netdiffuse.common import InvalidValueError, NetdiffuseError, UnsupportedError
 from netdiffuse.experiments import load, resume, train
+from netdiffuse.experiments.rewards import TRIAL
 from netdiffuse.problems.shared_denoising import SharedDenoisingVectorEnv
 from netdiffuse.problems.shared_denoising.rater_rating import RaterRating
-from netdiffuse.users import Opinion, ParametricRater
+from netdiffuse.users import PRESETS, Opinion, ParametricRater
 from netdiffuse.users.llm import AnswerCache, Endpoint, LLMRater, LLMRewardOptions, RatingError
 from tests.users.llm.server import Model, serving
 
@@ -45,6 +51,12 @@ def assert_equal_runs(one, other, but=()):
     assert one.progress[same].equals(other.progress[same])
     counts = ["rater/questions", "rater/fallbacks"]
     assert one.progress[counts].equals(other.progress[counts])
+
+
+def sources(cache):
+    """How many answers each source has given."""
+    with closing(sqlite3.connect(cache)) as db:
+        return Counter(dict(db.execute("SELECT source, COUNT(*) FROM opinions GROUP BY source")))
 
 
 @pytest.fixture(scope="module")
@@ -95,14 +107,26 @@ def test_no_file_of_the_run_holds_the_key(faulty):
 
 def test_a_training_repeats_bit_for_bit_from_the_cache_with_the_server_stopped(faulty, tmp_path):
     run, _, _ = faulty
-    cache = run.path / "answers.sqlite"
-    for name, more in (("asked", {}), ("offline", {"offline": True})):
-        given = options(load(run.path).config.rater["url"], cache=cache, **more)
-        again = train("shared-denoising", timesteps=100, out=tmp_path / name, rater=given, **SMALL)
-        assert_equal_runs(run, again)
-        said = again.summary["rater"]
-        assert (said["requests"], said["faults"], said["money"]) == (0, {}, 0.0)
-        assert said["from_cache"] == said["questions"] == run.summary["rater"]["questions"]
+    given = options(load(run.path).config.rater["url"], cache=run.path / "answers.sqlite", offline=True)
+    again = train("shared-denoising", timesteps=100, out=tmp_path / "offline", rater=given, **SMALL)
+    assert_equal_runs(run, again)
+    said = again.summary["rater"]
+    assert (said["requests"], said["faults"], said["money"]) == (0, {}, 0.0)
+    assert said["fallbacks"] == run.summary["rater"]["fallbacks"] > 0
+    assert said["from_cache"] + said["fallbacks"] == said["questions"] == run.summary["rater"]["questions"]
+
+
+def test_a_new_training_asks_the_model_for_what_the_fallback_answered_in_another(faulty, tmp_path):
+    run, _, _ = faulty
+    cache = shutil.copy(run.path / "answers.sqlite", tmp_path)
+    before = sources(cache)
+    with serving() as (url, _):
+        given = options(url, cache=Path(cache), timeout=60.0)
+        mended = train("shared-denoising", timesteps=100, out=tmp_path / "mended", rater=given, **SMALL)
+    assert mended.summary["rater"]["fallbacks"] == 0
+    after = sources(cache)
+    assert after["fallback"] < before["fallback"]
+    assert after["llm"] >= before["llm"] + before["fallback"] - after["fallback"]
 
 
 def test_evaluations_stay_with_the_parametric_rater(faulty, tmp_path):
@@ -163,6 +187,22 @@ def test_a_rater_that_cannot_serve_is_refused_before_anything_is_written(
     with pytest.raises(error, match=said):
         train(problem, timesteps=16, out=tmp_path / "new", rater=options("http://127.0.0.1:9/v1") if not given
               else options(**{"url": "http://127.0.0.1:9/v1"} | given))  # fmt: skip
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("known", [None, "m", "another"])
+def test_a_cache_is_no_reason_to_train_without_the_model(tmp_path, monkeypatch, known):
+    """Neither an empty one, nor one with an answer of this model or another."""
+    from netdiffuse.users.llm import endpoint
+
+    monkeypatch.setattr(endpoint, "LONGEST_PAUSE_S", 0.01)
+    given = options("http://127.0.0.1:9/v1", cache=tmp_path / "answers.sqlite")
+    with closing(given.open_cache(tmp_path)) as cache, serving() as (url, _):
+        if known is not None:
+            rater = LLMRater(known, Endpoint(url), sampling=given.sampling(SMALL["seed"]), cache=cache)
+            rater.rate([PRESETS["average"]], [TRIAL])
+    with pytest.raises(RatingError, match=r"unreachable.*--rater-offline"):
+        train("shared-denoising", timesteps=16, out=tmp_path / "new", rater=given, **SMALL)
     assert not (tmp_path / "new").exists()
 
 

@@ -12,6 +12,9 @@ from netdiffuse.common import InvalidValueError
 Count = Annotated[int | None, tyro.conf.arg(metavar="N", help_behavior_hint="")]
 Seconds = Annotated[float | None, tyro.conf.arg(metavar="SECONDS", help_behavior_hint="")]
 Name = Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="")]
+Text = Annotated[str | None, tyro.conf.arg(metavar="TEXT", help_behavior_hint="")]
+Url = Annotated[str | None, tyro.conf.arg(metavar="URL", help_behavior_hint="")]
+Token = Annotated[str | None, tyro.conf.arg(metavar="TOKEN", help_behavior_hint="")]
 Folder = Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")]
 File = Annotated[Path | None, tyro.conf.arg(metavar="FILE", help_behavior_hint="")]
 Number = Annotated[float | None, tyro.conf.arg(metavar="X", help_behavior_hint="")]
@@ -20,10 +23,20 @@ Assignments = Annotated[
     tyro.conf.UseAppendAction,
     tyro.conf.arg(metavar="KEY=VALUE", help_behavior_hint="(may be repeated)"),
 ]
+# These have a default, which the help shows, or are needed.
+Host = Annotated[str, tyro.conf.arg(metavar="HOST")]
+Model = Annotated[str, tyro.conf.arg(metavar="NAME_OR_FOLDER")]
+Type = Annotated[str, tyro.conf.arg(metavar="TYPE")]
+Word = Annotated[str, tyro.conf.arg(metavar="NAME")]
+Words = Annotated[str, tyro.conf.arg(metavar="A,B,...")]
+RunFolder = Annotated[Path, tyro.conf.arg(metavar="RUN")]
+UsualFolder = Annotated[Path, tyro.conf.arg(metavar="DIR")]
+NeededFile = Annotated[Path, tyro.conf.arg(metavar="FILE")]
 AsJson = Annotated[bool, tyro.conf.arg(name="json", help_behavior_hint="")]
 
 Options = TypeVar("Options")
 METAVARS = {str | None: "NAME", Path | None: "FILE", tuple[float, float] | None: "IN OUT"}
+NAMED = {"url": "URL"}  # of fields by their names, before their types
 
 
 def flag(field: str, word: str = "") -> str:
@@ -50,8 +63,8 @@ def arguments_of(options: type[Any], word: str = "") -> type[Any]:
     made = []
     for field in dataclasses.fields(options):
         said: dict[str, Any] = {"name": flag(field.name, word)}
-        if hints[field.name] in METAVARS:
-            said |= {"metavar": METAVARS[hints[field.name]], "help_behavior_hint": ""}
+        if metavar := NAMED.get(field.name) or METAVARS.get(hints[field.name]):
+            said |= {"metavar": metavar, "help_behavior_hint": ""}
         kind: Any = Annotated[hints[field.name], tyro.conf.arg(**said)]
         made.append((field.name, kind, dataclasses.field(default=field.default)))
     # Values are checked by `checked`: what the parser is refused, it tells in words of its own.

@@ -2,13 +2,13 @@
 
 import tyro
 
-from netdiffuse.cli.arguments import Assignments, Folder
+from netdiffuse.cli.arguments import Assignments, Folder, Word, Words
 
 
 def compare(
-    problem: tyro.conf.Positional[str],
-    methods: str = "gddpg,sac,td3,ppo,equal",
-    seeds: str = "0,1,2",
+    problem: tyro.conf.Positional[Word],
+    methods: Words = "gddpg,sac,td3,ppo,equal",
+    seeds: Words = "0,1,2",
     seconds: float = 30.0,
     out: Folder = None,
     jobs: int = 1,

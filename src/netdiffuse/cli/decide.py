@@ -1,14 +1,14 @@
 """`netdiffuse decide`."""
 
-from pathlib import Path
-
 import tyro
+
+from netdiffuse.cli.arguments import NeededFile, RunFolder
 
 
 def decide(
-    run: tyro.conf.Positional[Path],
-    contexts: tyro.conf.Positional[Path],
-    out: Path,
+    run: tyro.conf.Positional[RunFolder],
+    contexts: tyro.conf.Positional[NeededFile],
+    out: NeededFile,
     overwrite: bool = False,
 ) -> int:
     """Decide for every context in a file of your own.

@@ -1,15 +1,14 @@
 """`netdiffuse evaluate`."""
 
 import json
-from pathlib import Path
 
 import tyro
 
-from netdiffuse.cli.arguments import AsJson, Count
+from netdiffuse.cli.arguments import AsJson, Count, RunFolder
 
 
 def evaluate(
-    run: tyro.conf.Positional[Path],
+    run: tyro.conf.Positional[RunFolder],
     contexts: Count = None,
     seed: Count = None,
     json_: AsJson = False,

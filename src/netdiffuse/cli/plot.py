@@ -1,11 +1,11 @@
 """`netdiffuse plot`."""
 
-from pathlib import Path
-
 import tyro
 
+from netdiffuse.cli.arguments import RunFolder
 
-def plot(run: tyro.conf.Positional[Path]) -> int:
+
+def plot(run: tyro.conf.Positional[RunFolder]) -> int:
     """Draw a run's figures anew, and print where they are.
 
     Args:

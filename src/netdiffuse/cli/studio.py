@@ -2,17 +2,20 @@
 
 import os
 from pathlib import Path
+from typing import Annotated
 
-from netdiffuse.cli.arguments import Name
+import tyro
+
+from netdiffuse.cli.arguments import Host, Text, UsualFolder
 
 
 def studio(
     port: int = 8080,
-    runs: Path = Path("runs"),
+    runs: UsualFolder = Path("runs"),
     no_browser: bool = False,
-    host: str = "127.0.0.1",
-    password: Name = None,
-    model: Name = None,
+    host: Host = "127.0.0.1",
+    password: Text = None,
+    model: Annotated[str | None, tyro.conf.arg(metavar="NAME_OR_FOLDER", help_behavior_hint="")] = None,
 ) -> int:
     """Train, look inside, compare and denoise in a browser. What is trained goes on when it is closed.
 

@@ -19,7 +19,7 @@ from netdiffuse.cli.arguments import (
     flag,
     refuse_of_llm,
 )
-from netdiffuse.common import InvalidValueError, checks
+from netdiffuse.common import DataFileError, InvalidValueError, RunError, checks
 from netdiffuse.users.llm.options import LLMRewardOptions
 
 RaterOptions = Annotated[LLMRewardOptions, tyro.conf.arg(constructor=arguments_of(LLMRewardOptions, "rater"))]
@@ -89,6 +89,12 @@ def train(
         refused = [name for name, value in given.items() if value is not None]
         if refused:
             raise InvalidValueError(f"--resume takes all but the budget from the run: leave out {refused[0]}")
+        if not resume.is_dir():
+            raise RunError(f"there is no run {resume}")
+        if ratings is not None and not ratings.is_file():
+            raise DataFileError(
+                f"there is no file of ratings {ratings}: netdiffuse denoise serve --ratings {ratings} writes one"
+            )
     elif ratings is not None:
         raise InvalidValueError("--ratings judge the decisions of a run: give it with --resume RUN")
     elif problem is None:

@@ -25,6 +25,14 @@ TRIAL = Experience("a red ball on the grass", quality=0.8, delay_s=3.0, energy_s
 class Reward:
     """A language model that rates the users of a training.
 
+    Where it gives no answer the parametric rater stands in; `LLMRater` tells how long that holds. So:
+
+    - A new training asks the model anew for what the fallback answered in the cache that it is given.
+    - A training that goes on keeps what the fallback answered up to its checkpoint, as if it had never stopped; what
+      a killed process was told after it is asked anew.
+    - With `offline` a finished training repeats bit for bit from the answers that it left, its fallbacks among them.
+    - Fallbacks count as `fallbacks` alone, also those that are replayed, and never as `from_cache`.
+
     Args:
         options: how it is reached and asked.
         seed: of the training, and of the sampling.
@@ -94,8 +102,9 @@ def rewarding(config: Config, folder: Path, model: BaseAlgorithm) -> Iterator[Re
 def check_reward(task: AnyTask, options: LLMRewardOptions, seed: int, folder: Path) -> None:
     """Refuse a rater that cannot serve, before anything is written.
 
-    Where there are no answers yet, one question is asked beforehand: a training whose every answer would be the
-    fallback's teaches nothing of the language model.
+    One question is asked beforehand, whatever answers there are already: a training whose every new answer would be the
+    fallback's teaches nothing of the language model, and how much of what it will ask is in a cache cannot be known.
+    With `offline` none is asked: that is for repeating a training from the answers that it left.
 
     Args:
         task: what is trained on.
@@ -110,14 +119,18 @@ def check_reward(task: AnyTask, options: LLMRewardOptions, seed: int, folder: Pa
     """
     if not (isinstance(task, BatchedTask) and isinstance(task.make(1), SharedDenoisingVectorEnv)):
         raise UnsupportedError(f"nobody rates anything in {task.name}: leave out --rater, or train shared-denoising")
-    model, endpoint, answers = _model(options), options.endpoint(), options.cache_path(folder)
-    if endpoint is not None and not answers.exists():
+    model, endpoint = _model(options), options.endpoint()
+    options.cache_path(folder)  # refuses what is missing
+    if endpoint is not None:
         trial = LLMRater(model, endpoint, sampling=options.sampling(seed), fallback=None)
         try:
             trial.rate([PRESETS["average"]], [TRIAL])
         except RatingError as error:
             where = options.url or "OpenAI's endpoint"
-            raise RatingError(f"{error}; asked at {where}: is the model served there? (--rater-url)") from error
+            raise RatingError(
+                f"{error}; asked at {where}: is the model served there? (--rater-url; --rater-offline repeats a "
+                "training from its --rater-cache alone)"
+            ) from error
 
 
 def _model(options: LLMRewardOptions) -> str:

@@ -1,3 +1,5 @@
+import re
+
 import gymnasium
 import numpy as np
 import pytest
@@ -107,6 +109,30 @@ def test_it_is_rendered():
     pictured.reset(seed=0)
     pictured.step(np.zeros(24, np.float32))
     assert pictured.render().shape == (400, 600, 3)
+
+
+def test_after_the_last_slot_those_who_were_rated_are_shown():
+    given = {"personas": "random", "users": 8}
+    env, pictured = (SharedDenoisingEnv(mode, slots=1, **given) for mode in ("ansi", "rgb_array"))
+    longer, drawn_longer = (SharedDenoisingEnv(mode, slots=2, **given) for mode in ("ansi", "rgb_array"))
+    every = (env, pictured, longer, drawn_longer)
+    for one in every:
+        one.reset(seed=0)
+    waiting = re.findall(r"(user \d+) +\d+%  (a.*?)  ", env.render())
+    for one in every:
+        one.step(np.zeros(24, np.float32))
+    row = r"(user \d+) +(\d+)%  (a.*?)  +(\d of 11 .*)"
+    shown, in_longer = re.findall(row, env.render()), re.findall(row, longer.render())
+    assert len(shown) == 8
+    assert [(name, caption) for name, _, caption, _ in shown] == waiting
+    # In a session that goes on the same users have the same batteries, outcomes and ratings, but new wishes.
+    but_wishes = [[(name, left, got) for name, left, _, got in rows] for rows in (shown, in_longer)]
+    assert but_wishes[0] == but_wishes[1]
+    below_title = slice(30, None)
+    assert np.array_equal(pictured.render()[below_title], drawn_longer.render()[below_title])
+    for one in (env, pictured):
+        one.reset(seed=1)
+    assert "users wait" in env.render()
 
 
 def play(rule, env, seed=0, slots=12):

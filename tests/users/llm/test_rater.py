@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from netdiffuse.common import InvalidValueError, MissingExtraError, RunError, UnknownNameError, UnsupportedError
-from netdiffuse.users import PRESETS, Experience, ParametricRater, audit
+from netdiffuse.users import PRESETS, Experience, Opinion, ParametricRater, audit
 from netdiffuse.users.llm import AnswerCache, Endpoint, Ledger, LLMRater, Price, RatingError, Sampling
 from netdiffuse.users.llm.endpoint import FAILURES_UNTIL_ONCE
 
@@ -240,7 +240,8 @@ def test_a_recorded_run_repeats_bit_for_bit_offline(tmp_path, memory):
             assert said["fallbacks"] > 0
     replayed, again = run(None)
     assert replayed == recorded
-    assert (again["requests"], again["from_cache"], again["fallbacks"]) == (0, 48, said["fallbacks"])
+    assert (again["requests"], again["fallbacks"]) == (0, said["fallbacks"])
+    assert again["from_cache"] == 48 - said["fallbacks"]
 
 
 def test_a_question_that_the_cache_does_not_know(tmp_path):
@@ -269,17 +270,45 @@ def test_the_cache_tells_models_personas_experiences_and_samplings_apart(tmp_pat
         assert len(cache) == 6
 
 
-def test_fallbacks_are_asked_anew_on_request(tmp_path):
+def test_the_fallbacks_opinion_holds_for_its_own_run_and_another_asks_anew(tmp_path):
     with serving(Model(rate=1.0, faults=("server_error",))) as (url, model):
         cache = AnswerCache(tmp_path / "answers.sqlite")
-        rater = LLMRater("m", quick(url, retries=0), cache=cache)
+
+        def source_by(rater):
+            return rater.rate([AVERAGE], [Experience("a", 0.5, 1.0)])[0].source
+
+        def another(endpoint):
+            return LLMRater("m", endpoint, cache=cache)
+
+        first = another(quick(url, retries=0))
         with pytest.warns(RuntimeWarning):
-            rater.rate([AVERAGE], [Experience("a", 0.5, 1.0)])
+            assert source_by(first) == "fallback"
         model.rate = 0.0
-        assert rater.rate([AVERAGE], [Experience("a", 0.5, 1.0)])[0].source == "fallback"
-        assert cache.forget_fallbacks() == 1
-        assert rater.rate([AVERAGE], [Experience("a", 0.5, 1.0)])[0].source == "llm"
-        assert cache.forget_fallbacks() == 0
+        assert source_by(first) == "fallback"
+        resumed = another(quick(url))
+        resumed.load_state_dict(json.loads(json.dumps(first.state_dict())))
+        assert source_by(resumed) == "fallback"
+        assert source_by(another(None)) == "fallback"  # replayed
+        assert len(model.requests) == 1
+        assert source_by(another(quick(url))) == "llm"
+        assert len(model.requests) == 2
+        for rater in (another(quick(url)), another(None)):  # for good
+            assert source_by(rater) == "llm"
+        assert (len(model.requests), len(cache)) == (2, 1)
+
+
+def test_what_the_fallback_answered_is_never_counted_as_the_models(tmp_path):
+    with serving(Model(rate=1.0, faults=("server_error",))) as (url, _):
+        cache = AnswerCache(tmp_path / "answers.sqlite")
+        asking = LLMRater("m", quick(url, retries=0), cache=cache)
+        with pytest.warns(RuntimeWarning):
+            asking.rate([AVERAGE] * 2, [Experience("a", 0.5, 1.0)] * 2)
+        asking.rate([AVERAGE], [Experience("a", 0.5, 1.0)])
+    replaying = LLMRater("m", None, cache=cache)
+    replaying.rate([AVERAGE] * 3, [Experience("a", 0.5, 1.0)] * 3)
+    for rater in (asking, replaying):
+        said = rater.ledger.to_dict()
+        assert (said["questions"], said["from_cache"], said["fallbacks"]) == (3, 0, 3)
 
 
 def test_of_two_writers_the_first_holds(tmp_path):
@@ -287,6 +316,17 @@ def test_of_two_writers_the_first_holds(tmp_path):
     first, second = ParametricRater(0).rate([AVERAGE] * 2, [Experience("a", 0.5, 1.0)] * 2)
     assert one.put("key", "q", first) == first
     assert two.put("key", "q", second) == first
+
+
+def test_an_answer_of_the_model_takes_the_place_of_a_fallbacks_and_no_other(tmp_path):
+    cache = AnswerCache(tmp_path / "answers.sqlite")
+    stand_in, other = Opinion(2.0, "", source="fallback"), Opinion(3.0, "", source="fallback")
+    answer, later = Opinion(4.0, "", source="llm"), Opinion(5.0, "", source="llm")
+    assert cache.put("key", "q", stand_in) == stand_in
+    assert cache.put("key", "q", other) == stand_in
+    assert cache.put("key", "q", answer) == answer
+    for late in (later, other):
+        assert cache.put("key", "q", late) == answer
 
 
 def test_what_is_no_cache(tmp_path):

@@ -1,9 +1,11 @@
 """`netdiffuse denoise device`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from netdiffuse.cli.arguments import AsJson, Count, Folder, Name, Number
+import tyro
+
+from netdiffuse.cli.arguments import AsJson, Count, File, Host, Model, Name, Number, Token, Type, Url
 from netdiffuse.cli.denoise.models import DEFAULT, opened
 from netdiffuse.cli.denoise.serve import token_of
 
@@ -13,27 +15,27 @@ if TYPE_CHECKING:
 
 
 def device(
-    prompt: str,
-    server: Name = None,
-    model: str = DEFAULT,
-    out: Folder = None,
+    prompt: Annotated[str, tyro.conf.arg(metavar="TEXT")],
+    server: Url = None,
+    model: Model = DEFAULT,
+    out: File = None,
     steps: int = 20,
     most_local_steps: Count = None,
     codec: Literal["exact", "fp16", "uint8", "int4"] = "exact",
     patience: float = 60.0,
-    token: Name = None,
+    token: Token = None,
     lead: bool = False,
-    host: str = "127.0.0.1",
+    host: Host = "127.0.0.1",
     port: int = 8001,
     followers: int = 1,
     window: float = 60.0,
-    dtype: str = "float32",
+    dtype: Type = "float32",
     persona: Name = None,
     battery: float = 1.0,
     gain_db: Number = None,
     frequency_ghz: Number = None,
     rate: bool = False,
-    judge: str = "classifier",
+    judge: Model = "classifier",
     json: AsJson = False,
 ) -> int:
     """Make a picture: an edge server does the shared steps, this device its own; without the server, it does all.

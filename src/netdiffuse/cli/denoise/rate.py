@@ -1,10 +1,10 @@
 """`netdiffuse denoise rate`."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from netdiffuse.cli.arguments import Name, Number, Seconds
+from netdiffuse.cli.arguments import Name, Number, Seconds, Text, Token
 from netdiffuse.cli.denoise.serve import token_of
 
 if TYPE_CHECKING:
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 
 def rate(
-    id: tyro.conf.Positional[str],
+    id: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="ID")]],
     rating: Number = None,
-    server: str = "http://127.0.0.1:8000",
-    reason: Name = None,
+    server: Annotated[str, tyro.conf.arg(metavar="URL")] = "http://127.0.0.1:8000",
+    reason: Text = None,
     persona: Name = None,
     quality: Number = None,
     delay: Seconds = None,
     energy_share: Number = None,
-    token: Name = None,
+    token: Token = None,
 ) -> int:
     """Tell an edge server what a user thinks of a picture: a rating of your own, or what a persona would say.
 
@@ -35,9 +35,12 @@ def rate(
         energy_share: share of what the battery held that the picture drew, in [0, 1].
         token: the server's; the environment variable NETDIFFUSE_TOKEN unless told.
     """
-    from netdiffuse.common import InvalidValueError
-    from netdiffuse.denoising.calls import Caller
+    # Refuse before the heavy imports what needs none.
+    from netdiffuse.common import InvalidValueError, checks
+    from netdiffuse.denoising.edge.access import check_token
 
+    token = token_of(token)
+    check_token(token)
     if (rating is None) == (persona is None):
         raise InvalidValueError("give either a --rating of 1 to 5, or a --persona who rates")
     if rating is not None:
@@ -48,11 +51,18 @@ def rate(
             raise InvalidValueError(
                 "--persona rates by --quality, --delay and --energy-share, as `netdiffuse denoise device` prints them"
             )
-        from netdiffuse.problems.shared_denoising.experience import opinion
         from netdiffuse.users import preset
 
-        said = opinion(preset(persona), "a picture", quality, delay, energy_share, id)
-    caller = Caller(server, token_of(token), tries=2)
+        who = preset(persona)
+        checks.fraction("--quality", quality)
+        checks.non_negative("--delay", delay)
+        checks.fraction("--energy-share", energy_share)
+        from netdiffuse.problems.shared_denoising.experience import opinion
+
+        said = opinion(who, "a picture", quality, delay, energy_share, id)
+    from netdiffuse.denoising.calls import Caller
+
+    caller = Caller(server, token, tries=2)
     caller.rate(id, said)
     caller.close()
     print(f"rated {said.rating:.2f}" + ("" if said.reason is None else f": {said.reason}"))
@@ -62,13 +72,14 @@ def rate(
 def _own(
     rating: float, reason: str | None, quality: float | None, delay_s: float | None, energy_share: float | None
 ) -> "Opinion":
-    from pydantic import ValidationError
-
     from netdiffuse.common import InvalidValueError
-    from netdiffuse.denoising.edge.messages import Opinion
 
     if not 1 <= rating <= 5:  # NaN is neither
         raise InvalidValueError(f"--rating must be in 1 to 5, got {rating:g}")
+    from pydantic import ValidationError
+
+    from netdiffuse.denoising.edge.messages import Opinion
+
     try:
         return Opinion(rating=rating, reason=reason, quality=quality, delay_s=delay_s, energy_share=energy_share)
     except ValidationError as error:

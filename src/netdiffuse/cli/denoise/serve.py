@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
-from netdiffuse.cli.arguments import Count, File, Folder, Name, Number
+from netdiffuse.cli.arguments import Count, File, Folder, Host, Model, Name, NeededFile, Number, Token, Type, Url
 from netdiffuse.cli.denoise.models import DEFAULT, opened, source_of
 
 MOST_TOGETHER = 1000  # requests in a window
@@ -19,20 +19,20 @@ def token_of(given: str | None) -> str | None:
 
 
 def serve(
-    model: str = DEFAULT,
-    host: str = "127.0.0.1",
+    model: Model = DEFAULT,
+    host: Host = "127.0.0.1",
     port: int = 8000,
     steps: int = 20,
     scheduler: Name = None,
     window: float = 0.2,
     most_shared: float = 0.5,
-    token: Name = None,
-    journal: Path = Path("runs/edge/journal.sqlite"),
+    token: Token = None,
+    journal: NeededFile = Path("runs/edge/journal.sqlite"),
     journal_mb: int = 1024,
     engine: Literal["local", "ray"] = "local",
     replicas: int = 2,
-    ray_address: Name = None,
-    dtype: str = "float32",
+    ray_address: Url = None,
+    dtype: Type = "float32",
     allocator: Folder = None,
     explore: Number = None,
     enough: Count = None,

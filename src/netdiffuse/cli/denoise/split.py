@@ -1,23 +1,26 @@
 """`netdiffuse denoise split`."""
 
 from pathlib import Path
+from typing import Annotated
 
-from netdiffuse.cli.arguments import AsJson, Count, Folder, Name
+import tyro
+
+from netdiffuse.cli.arguments import AsJson, Count, Folder, Model, Name, Type
 from netdiffuse.cli.denoise.models import DEFAULT, opened
 
 
 def split(
-    prompts: tuple[str, ...],
+    prompts: Annotated[tuple[str, ...], tyro.conf.arg(metavar="TEXT [TEXT ...]")],
     steps: int = 11,
     shared: Count = None,
-    model: str = DEFAULT,
+    model: Model = DEFAULT,
     scheduler: Name = None,
     seed: int = 0,
     guidance: float | None = None,
     codec: Name = None,
     bit_error_rate: float = 0.0,
     out: Folder = None,
-    dtype: str = "float32",
+    dtype: Type = "float32",
     json: AsJson = False,
 ) -> int:
     """Share the first steps of several prompts' chains, and draw every chain step by step beside what it is alone.

@@ -3,21 +3,21 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from netdiffuse.cli.arguments import AsJson, Folder, Name
+from netdiffuse.cli.arguments import AsJson, Folder, Model, Name, Type, Word
 from netdiffuse.cli.denoise.models import DEFAULT, opened
 
 
 def study(
-    model: str = DEFAULT,
+    model: Model = DEFAULT,
     steps: int = 11,
     seeds: int = 20,
     pairs: Literal["all", "published"] = "all",
     scheduler: Name = None,
     guidance: float | None = None,
-    codec: str = "uint8",
-    judge: str = "classifier",
+    codec: Word = "uint8",
+    judge: Model = "classifier",
     out: Folder = None,
-    dtype: str = "float32",
+    dtype: Type = "float32",
     json: AsJson = False,
 ) -> int:
     """Measure picture quality against shared steps, likeness of prompts and bit errors, as the papers' figures do.

@@ -27,7 +27,7 @@ Options = Annotated[LLMOptions, tyro.conf.arg(constructor=arguments_of(LLMOption
 def audit(
     rater: Literal["parametric", "llm"] = "parametric",
     llm: Options = LLMOptions(),  # noqa: B008 (frozen)
-    personas: tuple[str, ...] = (),
+    personas: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...")] = (),
     experiences: int = 60,
     sittings: Count = None,
     seed: int = 0,

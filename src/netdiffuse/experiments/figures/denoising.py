@@ -1,4 +1,4 @@
-"""Split denoising in figures: quality against shared steps and bit errors; what the small model's training came to."""
+"""Split denoising in figures: quality against shared steps and bit errors."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,12 +6,10 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from PIL.Image import Image
 
 from netdiffuse.experiments.figures.curves import FEW
-from netdiffuse.experiments.figures.style import MUTED, POLICY, colour, new_figure, styled
+from netdiffuse.experiments.figures.style import MUTED, colour, new_figure, styled
 
-COLUMNS = 8  # of a contact sheet
 Row = Mapping[str, Any]
 MEASURES = {
     "fidelity": "shows its own prompt (probability)",
@@ -46,29 +44,6 @@ def bit_errors_figure(rows: Sequence[Row], shared: int, steps: int) -> Figure:
         "bit error rate (%)",
     )
     figure.suptitle(f"{shared} shared steps, {steps - shared} of one's own", x=0.01, ha="left", fontsize=9, color=MUTED)
-    return figure
-
-
-def contact_sheet_figure(pictures: Sequence[Image], captions: Sequence[str]) -> Figure:
-    """Draw pictures with their captions below, eight a row."""
-    rows = -(-len(pictures) // COLUMNS)
-    with styled():
-        figure = new_figure(1.45 * COLUMNS, 1.62 * rows)
-        for axes in figure.subplots(rows, COLUMNS, squeeze=False).flat:
-            axes.axis("off")
-        for axes, picture, caption in zip(figure.axes, pictures, captions, strict=False):
-            axes.imshow(picture)
-            axes.text(0.5, -0.04, caption, transform=axes.transAxes, ha="center", va="top", fontsize=6)
-    return figure
-
-
-def training_figure(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
-    """Draw the loss of every stage of a training over its steps, a panel a stage."""
-    with styled():
-        figure = new_figure(4.0 * len(curves), 3.0)
-        for axes, (name, curve) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items(), strict=True):
-            axes.plot([point["step"] for point in curve], [point["loss"] for point in curve], color=POLICY)
-            axes.set(title=name, xlabel="step", ylabel="loss", yscale="log")
     return figure
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from netdiffuse.common import UnknownNameError
-from netdiffuse.problems.shared_denoising.picture import picture, table
+from netdiffuse.problems.shared_denoising.picture import Scene, picture, table
 from netdiffuse.problems.shared_denoising.vector_env import SharedDenoisingVectorEnv
 
 Array = NDArray[Any]
@@ -81,6 +81,7 @@ class SharedDenoisingEnv(gymnasium.Env[Array, Array]):
         self.observation_space, self.action_space = self._all.single_observation_space, self._all.single_action_space
         self.simulator, self.feasible = self._all.simulator, self._all.feasible
         self._running = False
+        self._ended: Scene | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
         """Begin a session.
@@ -103,10 +104,12 @@ class SharedDenoisingEnv(gymnasium.Env[Array, Array]):
         """
         if not self._running:
             raise gymnasium.error.ResetNeeded("nobody asks for pictures: call reset() first")
+        before = Scene.of(self.simulator)
         observations, rewards, over, _, infos = self._all.step(np.asarray(action)[None])
         if not over[0]:
             return observations[0], float(rewards[0]), False, False, self._info()
-        self._running = False
+        assert self._all.last is not None  # there has been a step
+        self._running, self._ended = False, before.over(self._all.last[0])
         final = infos["final_info"]
         measures = {name: float(values[0]) for name, values in final.items() if not name.startswith("_")}
         return infos["final_obs"][0], float(rewards[0]), True, False, measures
@@ -114,14 +117,17 @@ class SharedDenoisingEnv(gymnasium.Env[Array, Array]):
     def render(self) -> Any:
         """The users as a table ("ansi") or a picture, shape (400, 600, 3), uint8 ("rgb_array").
 
+        After the last slot these are the users who were rated, with what they asked for in it.
+
         Raises:
             gymnasium.error.ResetNeeded: there is nothing to show yet.
         """
         if self.render_mode is None:
             return None
-        if not self._running and self._all.last is None:
+        scene = Scene.of(self.simulator) if self._running else self._ended
+        if scene is None:
             raise gymnasium.error.ResetNeeded("there is nothing to show: call reset() first")
-        return (table if self.render_mode == "ansi" else picture)(self.simulator, self._all.last)
+        return (table if self.render_mode == "ansi" else picture)(scene, self._all.last)
 
     def _info(self) -> dict[str, Any]:
         return {name: float(values[0]) for name, values in self._all.measures().items()}

@@ -5,7 +5,8 @@ from netdiffuse.users.llm.endpoint import Endpoint
 from netdiffuse.users.llm.faults import FaultError, RatingError
 from netdiffuse.users.llm.ledger import Ledger, Price
 from netdiffuse.users.llm.options import LLMOptions, LLMRewardOptions
-from netdiffuse.users.llm.rater import LLMRater, Sampling
+from netdiffuse.users.llm.rater import LLMRater
+from netdiffuse.users.llm.sampling import Sampling
 
 __all__ = [
     "AnswerCache",

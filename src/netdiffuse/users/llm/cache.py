@@ -21,14 +21,19 @@ CREATE TABLE IF NOT EXISTS opinions (
     made REAL NOT NULL
 );
 """
+KEEP = """
+INSERT INTO opinions VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET opinion = excluded.opinion, source = excluded.source, made = excluded.made
+WHERE opinions.source = 'fallback' AND excluded.source <> 'fallback';
+"""
 
 
 class AnswerCache:
     """Opinions in an SQLite file, by question; several processes may share it.
 
     A question is all that decides the answer: model, messages (persona, memory, stimulus) and sampling. It stands
-    beside the opinion in plain JSON, pictures as fingerprints. What the fallback answered is kept too, as such, for a
-    run that is repeated has to meet it again; `forget_fallbacks` clears the way for asking anew.
+    beside the opinion in plain JSON, pictures as fingerprints. What the fallback answered is kept too, with "fallback"
+    as its source, for a run that is repeated has to meet it again; an answer of the model takes its place.
 
     Args:
         path: of the file; its folder is made.
@@ -53,16 +58,14 @@ class AnswerCache:
             return None if row is None else Opinion(**json.loads(row[0]))
 
     def put(self, key: str, question: str, opinion: Opinion) -> Opinion:
-        """Keep an opinion, and return the one that holds: the first, where another process was quicker."""
+        """Keep an opinion, and return the one that holds.
+
+        That is the first, where another process was quicker; but the model's before any of the fallback's.
+        """
         row = (key, question, json.dumps(asdict(opinion)), opinion.source, time.time())
         with self._reporting():
-            self._db.execute("INSERT OR IGNORE INTO opinions VALUES (?, ?, ?, ?, ?)", row)
+            self._db.execute(KEEP, row)
         return self.get(key) or opinion
-
-    def forget_fallbacks(self) -> int:
-        """Delete what the fallback answered, and say how many; they are asked anew next time."""
-        with self._reporting():
-            return self._db.execute("DELETE FROM opinions WHERE source = 'fallback'").rowcount
 
     def __len__(self) -> int:
         with self._reporting():

@@ -76,8 +76,9 @@ class Ledger:
         """All of it for JSON.
 
         Returns:
-            `questions` that raters were asked; `from_cache` of them that cost nothing; `fallbacks` of them that the
-            stand-in answered; `requests` to the endpoint, `unmetered` of them without a count of tokens; `input_tokens`
+            `questions` that raters were asked; `from_cache` of them that the model had answered before, at no cost;
+            `fallbacks` of them that the stand-in answered, now or in what the cache replayed, which are none of
+            `from_cache`; `requests` to the endpoint, `unmetered` of them without a count of tokens; `input_tokens`
             and `output_tokens`; `seconds` that requests took, summed; `money` and `currency`, None without a price;
             `faults` by kind, those that a retry mended among them; `given_up`, the questions that ended in a fault, by
             kind: for each the stand-in answered once, and again wherever the cache brought its answer back.

@@ -11,7 +11,7 @@ from netdiffuse.common import InvalidValueError, UnknownNameError, checks
 from netdiffuse.users.llm.cache import AnswerCache
 from netdiffuse.users.llm.endpoint import KEY, Endpoint
 from netdiffuse.users.llm.ledger import Ledger, Price
-from netdiffuse.users.llm.rater import Sampling
+from netdiffuse.users.llm.sampling import Sampling
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from netdiffuse.common import InvalidValueError, UnknownNameError, checks
+from netdiffuse.common import InvalidValueError, checks
 from netdiffuse.users.experience import Experience, Opinion, Rater, check_pairs
-from netdiffuse.users.llm.answers import TOP, Grade, expected, graded
+from netdiffuse.users.llm.answers import Grade, expected, graded
 from netdiffuse.users.llm.cache import AnswerCache
 from netdiffuse.users.llm.endpoint import Endpoint
 from netdiffuse.users.llm.faults import FaultError, RatingError
 from netdiffuse.users.llm.ledger import Ledger
 from netdiffuse.users.llm.prompts import (
-    FORMS,
-    Answer,
     Message,
     picture_digest,
     picture_part,
@@ -28,56 +26,11 @@ from netdiffuse.users.llm.prompts import (
     stimulus,
     system_prompt,
 )
+from netdiffuse.users.llm.sampling import Sampling
 from netdiffuse.users.parametric import ParametricRater
 from netdiffuse.users.persona import Persona
 
 BY_FORMULA = ParametricRater(noisy=False)
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How a model is asked.
-
-    Attributes:
-        answer: "json" for a reason and a rating, held to a JSON schema; "expected" for the expected rating over the
-            log-probabilities of the digits, which needs no parsing and is smooth, but gives no reason.
-        samples: answers to each question, of which mean and variance are taken; 1 for "expected", which has the whole
-            distribution.
-        temperature: of the sampling, at least 0.
-        max_tokens: of an answer in JSON.
-        seed: of the first sample; the others take seed + 1, seed + 2, ...
-        least_mass: probability that an expected rating needs on the digits, in [0, 1]; small models reach little.
-
-    Raises:
-        InvalidValueError: a number outside its range, or several samples of an expected rating.
-        UnknownNameError: another kind of answer.
-    """
-
-    answer: Answer = "json"
-    samples: int = 1
-    temperature: float = 0.7
-    max_tokens: int = 200
-    seed: int = 0
-    least_mass: float = 0.05
-
-    def __post_init__(self) -> None:
-        if self.answer not in FORMS:
-            raise UnknownNameError("answer", str(self.answer), FORMS)
-        checks.integer("samples", self.samples, maximum=999)  # seeds of retries lie a thousand apart
-        if self.answer == "expected" and self.samples > 1:
-            raise InvalidValueError(
-                f"an expected rating has its distribution in one sample, got {self.samples} samples"
-            )
-        checks.non_negative("temperature", self.temperature)
-        checks.integer("max_tokens", self.max_tokens)
-        checks.seed("seed", self.seed)
-        checks.fraction("least_mass", self.least_mass)
-
-    def options(self, endpoint: Endpoint) -> dict[str, Any]:
-        """Further fields of a request, by the names that the endpoint has for them."""
-        if self.answer == "expected":
-            return {"temperature": 1.0, endpoint.limit_option: 1, "logprobs": True, "top_logprobs": TOP}
-        return {"temperature": self.temperature, endpoint.limit_option: self.max_tokens, **endpoint.constraint}
 
 
 @dataclass(frozen=True)
@@ -95,6 +48,15 @@ class LLMRater:
     Equal questions are asked once at a time, those of different users side by side; a user's own come one after another
     where there is a memory. Where no answer can be had, the fallback answers: that is counted in the ledger, said in
     the opinion's `source` and, the first time, in a warning.
+
+    The cache keeps what the fallback answered, but apart, and it holds for no longer than it must:
+
+    - A rater to which it answered a question hears the same again, also after `load_state_dict`, so that a run that is
+      resumed from a checkpoint equals an uninterrupted one, and a finished one is consistent in itself.
+    - Any other rater, as of a new run that shares the cache, asks the model anew. If it answers now, that takes the
+      fallback's place for good.
+    - Without an endpoint the cache is replayed as it is, the fallback's opinions among it: a run repeats exactly from
+      the cache that it left, as long as no other run has asked anew for what was the fallback's there.
 
     Args:
         model: its name at the endpoint.
@@ -134,6 +96,7 @@ class LLMRater:
         self.sampling, self.vision = sampling or Sampling(), vision
         self.ledger = ledger or Ledger()
         self.history: dict[str, list[tuple[Experience, Opinion]]] = {}
+        self._stood_in: set[str] = set()  # keys of questions that the fallback answered here
         self._warned = False
 
     def forget(self, names: Collection[str] | None = None) -> None:
@@ -142,12 +105,12 @@ class LLMRater:
             self.history.pop(name, None)
 
     def state_dict(self) -> dict[str, Any]:
-        """Memories and counts; answers are the cache's."""
+        """Memories, counts, and which questions the fallback answered; the answers are the cache's."""
         history = {
             name: [(asdict(experience), asdict(opinion)) for experience, opinion in lived]
             for name, lived in self.history.items()
         }
-        return {"history": history, "ledger": self.ledger.state_dict()}
+        return {"history": history, "ledger": self.ledger.state_dict(), "stood_in": sorted(self._stood_in)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
@@ -156,6 +119,7 @@ class LLMRater:
             for name, lived in state["history"].items()
         }
         self.ledger.load_state_dict(state["ledger"])
+        self._stood_in = set(state.get("stood_in", ()))  # which earlier versions did not save
 
     def rate(self, personas: Sequence[Persona], experiences: Sequence[Experience]) -> list[Opinion]:
         """One opinion for each pair.
@@ -170,7 +134,9 @@ class LLMRater:
         for turn in self._turns(personas):
             questions = {i: self._question(personas[i], experiences[i]) for i in turn}
             opinions = self._answer({question.key: question for question in questions.values()})
-            self.ledger.add("from_cache", len(questions) - len(opinions))  # equal questions are asked once
+            # Equal questions are asked once.
+            same = [opinions[question.key] for question in questions.values()]
+            self.ledger.add("from_cache", _by_the_model(same) - _by_the_model(opinions.values()))
             for i, question in questions.items():
                 found[i] = opinions[question.key]
                 if self.memory:
@@ -179,7 +145,7 @@ class LLMRater:
                     del lived[: -self.memory]
         opinions_in_order = [found[i] for i in range(len(personas))]
         self.ledger.add("questions", len(opinions_in_order))
-        self.ledger.add("fallbacks", sum(opinion.source == "fallback" for opinion in opinions_in_order))
+        self.ledger.add("fallbacks", len(opinions_in_order) - _by_the_model(opinions_in_order))
         return opinions_in_order
 
     def _turns(self, personas: Sequence[Persona]) -> Iterable[list[int]]:
@@ -214,10 +180,8 @@ class LLMRater:
 
     def _answer(self, questions: Mapping[str, _Question]) -> dict[str, Opinion]:
         """Opinions by key: from the cache, and the others asked side by side."""
-        found: dict[str, Opinion] = {}
-        if self.cache is not None:
-            found = {key: known for key in questions if (known := self.cache.get(key)) is not None}
-            self.ledger.add("from_cache", len(found))
+        found = {key: known for key in questions if (known := self._known(key)) is not None}
+        self.ledger.add("from_cache", _by_the_model(found.values()))
         missing = [question for key, question in questions.items() if key not in found]
         if not missing:
             return found
@@ -231,10 +195,19 @@ class LLMRater:
                 opinion = self._opinion(question, [sample.result() for sample in samples])
                 if self.cache is not None:
                     opinion = self.cache.put(question.key, question.text, opinion)
+                    if opinion.source == "fallback":
+                        self._stood_in.add(question.key)
                 found[question.key] = opinion
         finally:
             pool.shutdown(cancel_futures=True)  # after Ctrl-C, what is under way ends, and nothing else is asked
         return found
+
+    def _known(self, key: str) -> Opinion | None:
+        """What the cache has to a question; of the fallback's, what holds here (see the class)."""
+        known = None if self.cache is None else self.cache.get(key)
+        if known is None or known.source != "fallback" or self.endpoint is None or key in self._stood_in:
+            return known
+        return None
 
     def _ask(self, endpoint: Endpoint, question: _Question, seed: int) -> Grade | FaultError:
         wanted = partial(expected, least_mass=self.sampling.least_mass)
@@ -265,3 +238,8 @@ class LLMRater:
             )
         stand_in = self.fallback.rate([question.persona], [question.experience])[0]
         return replace(stand_in, source="fallback")
+
+
+def _by_the_model(opinions: Iterable[Opinion]) -> int:
+    """How many are no fallback's."""
+    return sum(opinion.source != "fallback" for opinion in opinions)

@@ -15,14 +15,13 @@ from typing import Any
 
 import torch
 import tyro
+from rich.console import Console
 from rich.progress import Progress, TaskID
 
-from netdiffuse.cli.output import console
 from netdiffuse.common import NetdiffuseError
+from netdiffuse.denoising.default_model.training.figures import contact_sheet_figure, save, training_figure
 from netdiffuse.denoising.default_model.training.loop import Stopped, Watch
 from netdiffuse.denoising.default_model.training.train import Settings, train
-from netdiffuse.experiments.figures.denoising import contact_sheet_figure, training_figure
-from netdiffuse.experiments.figures.style import save
 
 SHOWN = 40  # pictures of the contact sheet
 _LINES_SECONDS = 30.0  # between two lines where nobody looks at a terminal
@@ -54,17 +53,17 @@ def main(out: Path, seed: int = 0, quick: bool = False, threads: int = 0) -> int
     if threads:
         torch.set_num_threads(threads)
     settings = Settings(seed=seed)
-    errors = console(stderr=True)
+    errors = Console(stderr=True, markup=False, emoji=False, highlight=False)
     with Progress(console=errors, disable=not errors.is_terminal) as bar:
         watch = Watch(_shown(bar) if errors.is_terminal else _lines())
         try:
             with watch.signals():
                 found = run(out, _quick(settings) if quick else settings, watch)
         except Stopped:
-            errors.print(f"stopped; the same command goes on from {out}")
+            errors.print(f"stopped; the same command goes on from {out}", soft_wrap=True)
             return 130
         except NetdiffuseError as error:
-            errors.print(f"error: {error}", style="red", markup=False)
+            errors.print(f"error: {error}", style="red", soft_wrap=True)
             return 1
     for name, value in found["scores"].items():
         print(f"{name}: {value}")
