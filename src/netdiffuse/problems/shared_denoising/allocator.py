@@ -27,6 +27,7 @@ Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 USUAL_GAIN = Radio().gain  # of a device that does not say: 100 m away
 USUAL_GHZ = 1.5
+ALIKE = SharingRule(low=0.3, high=0.4)  # the environment's groups have cosines of 0.33 to 0.89 with their leaders
 SESSION_LEFT = 1.0  # a window is a session of its own: what comes after it is not known
 
 
@@ -48,7 +49,7 @@ class PolicyAllocator:
             personas are observed.
         encoder: prompts to embeddings.
         version: of the policy, which devices are told.
-        rule: which prompts are alike.
+        rule: which prompts are alike; as alike as those of the environment's groups unless told.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class PolicyAllocator:
         rule: SharingRule | None = None,
     ) -> None:
         self.act, self.settings, self.encoder = act, settings, encoder
-        self.version, self.rule = version, rule or SharingRule()
+        self.version, self.rule = version, rule or ALIKE
 
     def __call__(self, asks: Sequence[Ask], steps: int) -> Allocation:
         """Decide about these requests.
