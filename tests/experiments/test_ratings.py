@@ -19,6 +19,7 @@ from netdiffuse.denoising.edge.server import ServerSettings, make_server
 from netdiffuse.experiments import load, resume, train
 from netdiffuse.experiments.allocation import make_allocator, policy_version
 from netdiffuse.experiments.checkpoints import checkpoint_dir, load_state, restore_buffer
+from netdiffuse.experiments.figures import plot_run
 from netdiffuse.experiments.ratings import RATINGS, read_ratings
 from netdiffuse.problems.shared_denoising import SharedDenoisingSettings, SharedDenoisingVectorEnv
 from netdiffuse.problems.shared_denoising.allocator import physics
@@ -132,6 +133,7 @@ def test_a_run_goes_on_with_its_ratings_as_if_it_had_never_stopped(trained, tmp_
     told = [json.loads((path / "summary.json").read_text())["ratings"] for path in (at_once, stopped)]
     assert told[0] == told[1]
     assert told[0]["mean_difference"] < -0.5  # some were at the floor already
+    assert {path.name for path in plot_run(finished)} >= {"learning_curve.png", "ratings.png"}
     (stopped / RATINGS).write_text('{"file": "x"}')
     with pytest.raises(RunError, match=r"ratings.json is damaged .* again with --ratings"):
         resume(stopped, timesteps=400)

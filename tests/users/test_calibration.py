@@ -47,7 +47,12 @@ def test_the_difference_is_learned():
     truth = means(others(fresh), received) - means(fresh, received)
     found = calibration(persona_table(fresh), *received)
     assert np.mean((found - truth) ** 2) < 0.25 * np.mean(truth**2)
-    assert calibration.mean == pytest.approx(np.mean(ratings - means(people, felt)))
+    difference = ratings - means(people, felt)
+    told = calibration.to_dict()
+    assert told["ratings"] == 150
+    assert told["mean_difference"] == pytest.approx(difference.mean())
+    assert told["rms_difference"] == pytest.approx(np.sqrt((difference**2).mean()))
+    assert told["rms_left_out"] < 0.6 * told["rms_difference"]
 
 
 def test_where_there_is_no_difference_hardly_any_is_learned():
@@ -83,6 +88,11 @@ def test_it_is_the_posterior_mean_of_a_gaussian_process():
         covariance, (y - y.mean()) / y.std()
     )
     np.testing.assert_allclose(calibration(persona_table(fresh), *received), expected, atol=1e-6)
+    for i in (0, 17, 39):  # left out, by learning anew without it
+        others = np.arange(40) != i
+        weights = np.linalg.solve(covariance[np.ix_(others, others)], (y[others] - y.mean()) / y.std())
+        alone = y.mean() + y.std() * amplitude * (RBF(length)(x[i : i + 1], x[others]) @ weights)[0]
+        assert calibration.left_out[i] == pytest.approx(alone, abs=1e-6)
 
 
 def test_shapes_digests_and_few_ratings():
@@ -102,7 +112,7 @@ def test_of_many_ratings_the_last_count():
     felt = tuple(np.linspace(low, high, 1200) for low, high in ((0.5, 1), (2, 9), (0, 0.3)))
     calibration = Calibration(persona_table(drawn), *felt, np.full(1200, 3.0))
     last = Calibration(persona_table(drawn[200:]), *(values[200:] for values in felt), np.full(1000, 3.0))
-    assert (calibration.used, calibration.digest) == (1000, last.digest)
+    assert (len(calibration.differences), calibration.digest) == (1000, last.digest)
 
 
 @pytest.mark.parametrize(

@@ -58,8 +58,9 @@ def show_run(path: Path, summary: dict[str, Any], figures: Sequence[Path]) -> No
     if "ratings" in summary:
         said = summary["ratings"]
         out.print(
-            f"ratings  {said['ratings']} of {said['file']}: people rate {said['mean_difference']:+.2f} from the "
-            "simulated users, who were corrected by it in training (in the table above they are not)",
+            f"ratings  {said['ratings']} of {said['file']}: {said['mean_difference']:+.2f} on average from what the "
+            f"simulated users say (rms {said['rms_difference']:.2f}), who were corrected by them in training (rms "
+            f"{said['rms_left_out']:.2f}, of a rating that is left out); in the table above they are not",
             soft_wrap=True,
         )
     out.print(f"run      {path}", soft_wrap=True)

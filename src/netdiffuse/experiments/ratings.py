@@ -105,8 +105,8 @@ def learn_from_ratings(
         path: a file of ratings, as `netdiffuse denoise serve --ratings` writes it; those kept in the run unless told.
 
     Returns:
-        What it learns from: `file`, `sha256` of what was rated, number of `ratings`, and `mean_difference` of a rating
-        and the parametric rater's, in rating points. None where the run has never learned from any.
+        What it learns from: `file`, `sha256` of what was rated, and `Calibration.to_dict`. None where the run has never
+        learned from any.
 
     Raises:
         UnsupportedError: a run on something else, or one whose users a language model plays.
@@ -120,12 +120,9 @@ def learn_from_ratings(
     settings = session_settings(run)
     if run.config.rater is not None:
         raise UnsupportedError(f"{run.path} has a language model for its users, which ratings cannot correct")
-    if path is None:
-        file, rated = _kept(kept)
-        calibration = Calibration(*rated)
-    else:
-        file, rated = str(Path(path).resolve()), read_ratings(path)
-        calibration = Calibration(*rated)
+    file, rated = kept_ratings(run) if path is None else (str(Path(path).resolve()), read_ratings(path))
+    calibration = Calibration(*rated)
+    if path is not None:
         write_json(kept, {"file": file} | {name: values.tolist() for name, values in rated._asdict().items()})
     env = model.get_env()
     assert env is not None
@@ -133,26 +130,27 @@ def learn_from_ratings(
     if state is not None and _learned(state) != calibration.digest and isinstance(model, OffPolicyAlgorithm):
         assert model.replay_buffer is not None
         model.replay_buffer.reset()
-    return {
-        "file": file,
-        "sha256": calibration.digest,
-        "ratings": calibration.used,
-        "mean_difference": calibration.mean,
-    }
+    return {"file": file, "sha256": calibration.digest, **calibration.to_dict()}
+
+
+def kept_ratings(run: Run) -> tuple[str, Rated]:
+    """What a run learns from: the file that it came from, and the ratings.
+
+    Raises:
+        RunError: they are missing or damaged.
+    """
+    path = run.path / RATINGS
+    try:
+        said = read_json(path)
+        return str(said["file"]), Rated(*(np.array(said[name], np.float64) for name in Rated._fields))
+    except (OSError, ValueError, TypeError, LookupError) as error:
+        raise RunError(f"{path} is damaged ({error}): give the file of ratings again with --ratings") from error
 
 
 def _learned(state: dict[str, Any]) -> str | None:
     """The digest of the ratings by which the environments of a checkpoint were rewarded."""
     found: str | None = state["environment"]["env"]["simulator"]["rating"].get("calibration")
     return found
-
-
-def _kept(path: Path) -> tuple[str, Rated]:
-    try:
-        said = read_json(path)
-        return str(said["file"]), Rated(*(np.array(said[name], np.float64) for name in Rated._fields))
-    except (OSError, ValueError, TypeError, LookupError) as error:
-        raise RunError(f"{path} is damaged ({error}): give the file of ratings again with --ratings") from error
 
 
 def _rows(path: Path) -> list[tuple[Any, ...]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import cho_solve
 
 from netdiffuse.common import InvalidValueError, MissingExtraError
 from netdiffuse.users.parametric import ParametricRater
@@ -36,8 +37,9 @@ class Calibration:
 
     Attributes:
         digest: SHA-256 of what it has learned from.
-        used: ratings that it has learned from.
-        mean: of the differences, in rating points.
+        differences: of the ratings and the parametric rater's means, in rating points, shape (n,).
+        left_out: what it would say of each difference had it learned from the others alone, at the same hyperparameters
+            (equation 5.12 of the same), shape (n,): how far it is to be trusted.
 
     Raises:
         InvalidValueError: other shapes, no ratings, or a number that is not finite or outside its range.
@@ -63,10 +65,26 @@ class Calibration:
             raise InvalidValueError(f"ratings must be in [{FLOOR:g}, {CEILING:g}]")
         who, rated, *given = (values[-MOST:] for values in (who, rated, *given))
         self.digest = hashlib.sha256(np.concatenate([who, np.stack([*given, rated], -1)], -1).tobytes()).hexdigest()
-        self.used = len(rated)
-        difference = rated - ParametricRater(0).mean(Sensitivities.of(who), *given)
-        self.mean = float(difference.mean())
-        self._process = _fitted(_columns(who, *given), difference)
+        self.differences: Array = rated - ParametricRater(0).mean(Sensitivities.of(who), *given)
+        self._mean, self._std = float(self.differences.mean()), float(self.differences.std()) or 1.0
+        scaled = (self.differences - self._mean) / self._std
+        self._process = _fitted(_columns(who, *given), scaled)
+        process = self._process[-1]
+        precision = cho_solve((process.L_, True), np.eye(len(scaled)))
+        self.left_out: Array = self._mean + self._std * (scaled - process.alpha_ / np.diag(precision))
+
+    def to_dict(self) -> dict[str, Any]:
+        """In numbers: how many `ratings`; `mean_difference`, `rms_difference` and `rms_left_out`, in rating points."""
+
+        def rms(values: Array) -> float:
+            return float(np.sqrt(np.mean(values**2)))
+
+        return {
+            "ratings": len(self.differences),
+            "mean_difference": self._mean,
+            "rms_difference": rms(self.differences),
+            "rms_left_out": rms(self.differences - self.left_out),
+        }
 
     def __call__(self, people: ArrayLike, quality: ArrayLike, delay_s: ArrayLike, energy_share: ArrayLike) -> Array:
         """What is to be added to mean opinions, in rating points, of the shape of `quality`.
@@ -79,7 +97,7 @@ class Calibration:
         """
         received = [np.asarray(values, np.float64) for values in (quality, delay_s, energy_share)]
         rows = _columns(np.asarray(people, np.float64), *received).reshape(-1, 3 + len(COLUMNS))
-        return np.asarray(self._process.predict(rows)).reshape(received[0].shape)
+        return self._mean + self._std * np.asarray(self._process.predict(rows)).reshape(received[0].shape)
 
 
 def _columns(people: Array, quality: Array, delay_s: Array, energy_share: Array) -> Array:
@@ -87,7 +105,7 @@ def _columns(people: Array, quality: Array, delay_s: Array, energy_share: Array)
     return np.concatenate([np.stack([quality, np.log1p(delay_s), energy_share], -1), people], -1)
 
 
-def _fitted(columns: Array, difference: Array) -> Any:
+def _fitted(columns: Array, scaled: Array) -> Any:
     try:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.gaussian_process import GaussianProcessRegressor
@@ -97,8 +115,8 @@ def _fitted(columns: Array, difference: Array) -> Any:
     except ModuleNotFoundError as error:
         raise MissingExtraError("learning from ratings", "denoising") from error
     kernel = ConstantKernel(1.0, (1e-4, 1e2)) * RBF(4.0, (0.3, 1e3)) + WhiteKernel(0.1, (1e-3, 1e1))
-    process = make_pipeline(StandardScaler(), GaussianProcessRegressor(kernel, normalize_y=True))
+    process = make_pipeline(StandardScaler(), GaussianProcessRegressor(kernel))
     with warnings.catch_warnings():
         # A bound that is reached says that there is nothing to correct, or hardly any noise: both are answers.
         warnings.filterwarnings("ignore", "The optimal value found for dimension", ConvergenceWarning)
-        return process.fit(columns, difference)
+        return process.fit(columns, scaled)

@@ -11,6 +11,7 @@ from netdiffuse.experiments.config import short_name
 from netdiffuse.experiments.evaluation import MEASURES, SEED, Evaluation, measure_of, rule_generator
 from netdiffuse.experiments.figures.curves import Curve, curves_figure
 from netdiffuse.experiments.figures.decisions import decisions_figure
+from netdiffuse.experiments.figures.ratings import ratings_figures
 from netdiffuse.experiments.figures.regret import regret_figure
 from netdiffuse.experiments.figures.services import service_figures
 from netdiffuse.experiments.figures.sharing import sharing_figures
@@ -28,9 +29,9 @@ def plot_run(run: Run) -> list[Path]:
     """Draw a run's figures into its folder `figures/`, and return their paths.
 
     Learning curve; for edge AIGC services crashes, loads and choices; for shared denoising opinions a persona, who
-    shares how much, and energy against QoE; for one-shot problems decisions against
-    the reference, the histogram of regret where there is a reference, and the denoising trajectory where the
-    policy is a diffusion model.
+    shares how much, energy against QoE and, where it has learned from people's ratings, these against the simulated
+    users'; for one-shot problems decisions against the reference, the histogram of regret where there is a reference,
+    and the denoising trajectory where the policy is a diffusion model.
 
     Raises:
         RunError: the run has no progress or no usable checkpoint.
@@ -38,7 +39,7 @@ def plot_run(run: Run) -> list[Path]:
     folder = run.path / FIGURES
     paths = [save(_learning(run), folder / "learning_curve.png")]
     if isinstance(run.task, BatchedTask):
-        figures = service_figures(run, run.task) | sharing_figures(run, run.task)
+        figures = service_figures(run, run.task) | sharing_figures(run, run.task) | ratings_figures(run)
         return [*paths, *(save(figure, folder / f"{name}.png") for name, figure in figures.items())]
     if not isinstance(run.task, OneShotTask):
         return paths
