@@ -53,6 +53,17 @@ def test_seeds_of_a_method_are_one_line(store):
     assert chosen(store, "ppo-1", "ppo-2").table(threshold=81.0)[0].seconds_to is None
 
 
+def test_the_usual_threshold(store):
+    found = chosen(store, "ppo-1")
+    assert found.usual_threshold == 99.0
+    found.rows[0]["measure"] = "return_mean"
+    found.rows[0] |= {
+        "evaluation": {"return_mean": 5.0, "baselines": {"alone": 3.0, "greedy": 7.0}},
+        "curve_levels": {},
+    }
+    assert found.usual_threshold == 7.0  # the best rule's
+
+
 def test_bands_lie_around_the_mean(store):
     ((mean, low, high),) = chosen(store, "ppo-1", "ppo-2").bands().values()
     assert all(below[1] <= middle[1] <= above[1] for below, middle, above in zip(low, mean, high, strict=True))
@@ -71,8 +82,11 @@ def test_files(store):
 
 
 def test_what_cannot_be_compared_is_said(store):
-    with pytest.raises(InvalidValueError, match="choose runs of one problem"):
-        chosen(store, "ppo-1", "other")
+    found = chosen(store, "ppo-1", "other", "ppo-2")
+    assert found.names == ["ppo-1", "ppo-2"]
+    (why,) = found.left_out
+    assert why.startswith("other, which is of power-allocation (channels=4; ")
+    assert "ppo-1 of power-allocation (as usual; " in why
     with pytest.raises(InvalidValueError, match="choose a run or more"):
         Chosen([])
     with pytest.raises(InvalidValueError, match="has no result yet"):

@@ -52,10 +52,11 @@ class Chosen:
         rows: as in a comparison's results.json; runs of one method that differ in more than the seed have a name
             of their own there.
         names: of the runs, one a row.
-        left_out: why runs are not among them: they are damaged, have not come to a stop, or repeat a seed.
+        left_out: why runs are not among them: they are damaged, have not come to a stop, repeat a seed, or are of
+            another problem, or another kind of it, than the first.
 
     Raises:
-        InvalidValueError: none that can be used, or runs of several problems.
+        InvalidValueError: none that can be used.
     """
 
     def __init__(self, records: Sequence[RunRecord]) -> None:
@@ -71,10 +72,12 @@ class Chosen:
                 self.left_out.append(str(error))
         if not found:
             raise InvalidValueError("; ".join(self.left_out) or "choose a run or more")
-        asked = {(row["problem"], repr(sorted(row["problem_args"].items()))) for _, row in found}
-        if len(asked) > 1:
-            names = sorted({short_name(problem) for problem, _ in asked})
-            raise InvalidValueError(f"choose runs of one problem with equal arguments, not of {', '.join(names)}")
+        first, others = found[0], [(candidate, row) for candidate, row in found if _task(row) != _task(found[0][1])]
+        self.left_out += [
+            f"{candidate.name}, which is of {_task(row)}, {first[0].name} of {_task(first[1])}"
+            for candidate, row in others
+        ]
+        found = [(candidate, row) for candidate, row in found if _task(row) == _task(first[1])]
         candidates = [candidate for candidate, _ in found]
         newer = doubled(candidates)
         self.left_out += [f"{name}, whose seed {other} has too and is newer" for name, other in newer.items()]
@@ -82,9 +85,6 @@ class Chosen:
         for (candidate, row), label in zip(found, labels(candidates), strict=True):
             if candidate.name not in newer:
                 self.rows.append({**row, "method": label})
-        measures = {measure_in([row]) for row in self.rows}
-        if len(measures) > 1:
-            raise InvalidValueError(f"these runs are judged by different measures: {', '.join(sorted(measures))}")
 
     @property
     def measure(self) -> str:
@@ -95,6 +95,11 @@ class Chosen:
     def in_percent(self) -> bool:
         """Whether the measure is a percentage of a reference."""
         return measure_in(self.rows).endswith("percent")
+
+    @property
+    def usual_threshold(self) -> float:
+        """99% of the reference; where there is none, what the best rule reaches."""
+        return 99.0 if self.in_percent else max(self.rules.values(), default=0.0)
 
     @property
     def rules(self) -> dict[str, float]:
@@ -166,3 +171,9 @@ class Chosen:
         levels = {name: value for name, value in self.rules.items() if name != "reference"}
         reference = 100.0 if self.in_percent else None
         return curves_figure(self.curves, title=title, measure=self.measure, reference=reference, levels=levels)
+
+
+def _task(row: Row) -> str:
+    """What a run was trained and judged on, in words."""
+    given = ", ".join(f"{name}={value}" for name, value in sorted(row["problem_args"].items()))
+    return f"{short_name(row['problem'])} ({given or 'as usual'}; {MEASURES[measure_in([row])]})"

@@ -15,7 +15,6 @@ from netdiffuse.studio.state import EVERY_S, Studio
 
 FEW = 5  # seeds, below which the band is their range
 FIRST = 20  # runs that are compared unless told, the latest
-THRESHOLD = 99.0  # percent of the reference
 
 
 def pages(studio: Studio) -> None:
@@ -58,8 +57,8 @@ class _Comparison:
                 with card("Final results") as title:
                     with title:
                         ui.space()
-                        self.threshold = ui.number("Threshold", value=THRESHOLD, on_change=self._show)
-                        self.threshold.props("dense outlined").style("width: 120px")
+                        self.threshold = ui.number("Threshold", on_change=self._show)
+                        self.threshold.props("dense outlined stack-label").style("width: 120px")
                     self.table = ui.table(rows=[], columns=[], row_key="method").classes("w-full").props("flat dense")
                     self.finals = chart("220px")
         self._problems()
@@ -114,7 +113,8 @@ class _Comparison:
             show(self.curves, curve_chart({}, measure=""), "No curves")
             show(self.finals, range_chart({}, measure=""), "No results")
             return
-        chosen, threshold = self.chosen, float(self.threshold.value or 0)
+        chosen, threshold = self.chosen, self._threshold(self.chosen)
+        self.threshold.props(f'placeholder="{chosen.usual_threshold:.5g}"')
         bands = chosen.bands()
         lines = {method: mean for method, (mean, _, _) in bands.items()}
         several = {method: (low, high) for method, (_, low, high) in bands.items() if len(chosen.curves[method]) > 1}
@@ -159,13 +159,17 @@ class _Comparison:
         self.finals.style(f"height: {110 + 34 * len(rows)}px")
         show(self.finals, range_chart(rows, measure=chosen.measure), f"Final results of {', '.join(rows)}")
 
+    def _threshold(self, chosen: Chosen) -> float:
+        """The one that was asked for, or the usual one."""
+        return chosen.usual_threshold if self.threshold.value is None else float(self.threshold.value)
+
     async def _save(self, kind: str) -> None:
         if self.chosen is None:
             said("choose runs first")
             return
         made: Any
         if kind == "csv":
-            made = self.chosen.csv(float(self.threshold.value or 0)).encode()
+            made = self.chosen.csv(self._threshold(self.chosen)).encode()
         else:
             made = await run.io_bound(self.chosen.picture, kind)
         ui.download.content(made, f"comparison.{kind}")
