@@ -1,6 +1,6 @@
 """The loop closed: does a policy please its users more after it has learned from their ratings?
 
-    python benchmarks/closed_loop.py                        an hour on two cores
+    python benchmarks/closed_loop.py                        20 minutes on two cores
     python benchmarks/closed_loop.py --shift 1              users as the simulator has them
     python benchmarks/closed_loop.py --matters delay --shift 2
 
