@@ -76,6 +76,7 @@ def test_a_policys_k_is_what_is_shared(model, tmp_path, k, steps):
         ([0.5], "a persona has 12 numbers"),
         ([1e38] * 12, "quality_importance must be in"),
         ([0.5] * 9 + [1.0, 1e38, 0.1], "patience_s must be at most 3600 s"),
+        ([0.5] * 9 + [1.0, 1.00000001, 0.1], "patience_s must be above unnoticed_s"),  # equal to a policy
     ],
 )
 def test_a_user_who_is_none_is_refused(model, tmp_path, wants, said):

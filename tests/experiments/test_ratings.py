@@ -23,7 +23,8 @@ from netdiffuse.experiments.figures import plot_run
 from netdiffuse.experiments.ratings import RATINGS, read_ratings
 from netdiffuse.problems.shared_denoising import SharedDenoisingSettings, SharedDenoisingVectorEnv
 from netdiffuse.problems.shared_denoising.allocator import physics
-from netdiffuse.problems.shared_denoising.rating import energy_share
+from netdiffuse.problems.shared_denoising.rating import CalibratedRating, energy_share
+from netdiffuse.users import Calibration
 from netdiffuse.users.calibration import MOST
 from tests.denoising.serving import RULE, STEPS, bag_of_words, tiny_model
 
@@ -137,6 +138,47 @@ def test_a_run_goes_on_with_its_ratings_as_if_it_had_never_stopped(trained, tmp_
     (stopped / RATINGS).write_text('{"file": "x"}')
     with pytest.raises(RunError, match=r"ratings.json is damaged .* again with --ratings"):
         resume(stopped, timesteps=400)
+    said = json.loads((at_once / RATINGS).read_text())
+    (stopped / RATINGS).write_text(json.dumps(said | {"ratings": [9.0] * len(said["ratings"])}))
+    with pytest.raises(DataFileError, match=r"ratings.json cannot be learned from: ratings must be in \[1, 5\]"):
+        resume(stopped, timesteps=400)
+
+
+def test_users_are_corrected_in_training_and_in_no_evaluation(trained, tmp_path):
+    """Opinions have the corrected mean, drawn or not; evaluations are of the uncorrected."""
+    write(tmp_path / "r.sqlite", said=lambda env, _: env.last[1] - 1)
+    calibration = Calibration(*read_ratings(tmp_path / "r.sqlite")[:5])
+    env = SharedDenoisingVectorEnv(4, users=USERS, slots=1)
+    env.reset(seed=1)
+    outcome = env.simulator.outcome(*env.decode(env.action_space.sample()))
+    s = env.simulator
+    correction = calibration(s.population[s.person], outcome.quality, outcome.delay_s, energy_share(s, outcome))
+    mean = np.clip(s.mean_opinions(outcome) + correction, 1, 5)
+    np.testing.assert_allclose(CalibratedRating(calibration, noisy=False)(s, outcome), mean)
+    assert np.abs(mean - s.mean_opinions(outcome)).max() > 0.3
+    drawn = np.mean([CalibratedRating(calibration)(s, outcome) for _ in range(4000)], 0)
+    np.testing.assert_allclose(drawn, mean, atol=0.05)
+    run = resume(copied(trained, tmp_path, "run"), timesteps=160, contexts=50, ratings=tmp_path / "r.sqlite")
+    told = run.summary["evaluation"]
+    assert told["return_mean"] == pytest.approx(run.evaluate(50)["return_mean"])
+    assert (
+        told["baselines"]
+        == resume(copied(trained, tmp_path, "plain"), timesteps=160, contexts=50).summary["evaluation"]["baselines"]
+    )
+
+
+def test_ratings_of_policies_that_do_not_see_who_rates_are_left_out(tmp_path):
+    write(tmp_path / "r.sqlite", sessions=2)
+    store, env = RatingStore(tmp_path / "r.sqlite"), SharedDenoisingVectorEnv(1, **ARGUMENTS, show_personas=False)
+    made = decided("other", 0, env.reset(seed=0)[0][0], np.zeros(12, np.float32))
+    store.add(Rating("other", Opinion(rating=3), None, made))
+    store.close()
+    rated = read_ratings(tmp_path / "r.sqlite")
+    assert (len(rated.ratings), rated.left_out) == (8, 1)
+    with sqlite3.connect(tmp_path / "r.sqlite") as db:
+        db.execute("UPDATE ratings SET settings = NULL WHERE session = 's0'")  # as earlier versions have kept them
+    rated = read_ratings(tmp_path / "r.sqlite")
+    assert (len(rated.ratings), rated.left_out) == (4, 5)
 
 
 def test_what_was_rewarded_otherwise_is_forgotten(trained, tmp_path):
@@ -149,8 +191,12 @@ def test_what_was_rewarded_otherwise_is_forgotten(trained, tmp_path):
     assert (before, after) == ({}, {"calibration": summary["sha256"]})
     assert kept(path) == 4
     assert run.finished
+    assert run.model.learning_starts == SMALL["learning_starts"] + 128  # it learns from more than a handful
     resume(path, timesteps=192)  # they stay in force, and now nothing is forgotten
     assert kept(path) == 8
+    (path / RATINGS).unlink()
+    with pytest.raises(RunError, match=r"ratings.json, from which .* is missing: give the file again"):
+        resume(path, timesteps=224)
 
 
 def kept(path):
@@ -200,14 +246,14 @@ def test_ratings_that_cannot_be_learned_from(tmp_path):
     made = decided("s", 0, seen[0], np.zeros(12, np.float32)).model_copy(update={"session": None})
     store.add(Rating("b", Opinion(rating=3), None, made))
     store.close()
-    with pytest.raises(DataFileError, match="no rating of a policy's decision"):
+    with pytest.raises(DataFileError, match="no rating of a decision by a policy"):
         read_ratings(tmp_path / "meaning.sqlite")
 
 
 @pytest.mark.parametrize(
     "damage",
     ["action = '[1, 2'", "observation = 'null'", "user = 9", "user = NULL", "action = '[2]'", "rating = 7",
-     "observation = NULL", "action = '{}'", "settings = NULL", "settings = '[1]'", """settings = '{"powerw": 1}'""",
+     "observation = NULL", "action = '{}'", "settings = '[1]'", """settings = '{"powerw": 1}'""",
      """settings = '{"power_w": -1}'""", "observation = replace(observation, '0.5', '1e38')",
      "observation = '[[1, 2], [3, 4]]'", "action = replace(action, '0.', '7.') WHERE user = 1"],
 )  # fmt: skip

@@ -55,6 +55,16 @@ def test_the_difference_is_learned():
     assert told["rms_left_out"] < 0.6 * told["rms_difference"]
 
 
+def test_of_people_of_whom_nothing_is_known_nothing_is_said():
+    people, felt = [PRESETS["frugal"]] * 60, experiences(60, 0)[1]
+    ratings = ParametricRater(0).draw(Sensitivities.of(persona_table(others(people))), *felt)
+    calibration = Calibration(persona_table(people), *felt, ratings)
+    assert calibration(persona_table(people), *felt).mean() < -0.15
+    for name in ("aesthete", "impatient", "easygoing"):
+        found = calibration(persona_table([PRESETS[name]] * 60), *felt)
+        assert np.abs(found).max() < 0.1
+
+
 def test_where_there_is_no_difference_hardly_any_is_learned():
     people, felt = experiences(150, 0)
     ratings = ParametricRater(1).draw(Sensitivities.of(persona_table(people)), *felt)
@@ -71,27 +81,25 @@ def test_it_is_the_posterior_mean_of_a_gaussian_process():
     table = persona_table(people)
     ratings = np.clip(3 + np.sin(20 * felt[2]), 1, 5)
     calibration = Calibration(table, *felt, ratings)
-    scaler, process = (step for _, step in calibration._process.steps)
+    process = calibration._process
+    varied = persona_table(list(PRESETS.values())).std(0)
     amplitude, noise = process.kernel_.k1.k1.constant_value, process.kernel_.k2.noise_level
     length = process.kernel_.k1.k2.length_scale
 
     def standardised(who, received):
-        return scaler.transform(
-            np.concatenate([np.stack([received[0], np.log(1 + received[1]), received[2]], -1), who], -1)
-        )
+        felt = np.stack([received[0] / 0.25, np.log(1 + received[1]) / 0.5, received[2] / 0.15], -1)
+        return np.concatenate([felt, who / varied], -1)
 
     x, y = standardised(table, felt), ratings - means(people, felt)
     fresh, received = experiences(30, 3)
     z = standardised(persona_table(fresh), received)
     covariance = amplitude * RBF(length)(x) + noise * np.eye(len(x))
-    expected = y.mean() + y.std() * amplitude * RBF(length)(z, x) @ np.linalg.solve(
-        covariance, (y - y.mean()) / y.std()
-    )
+    expected = amplitude * RBF(length)(z, x) @ np.linalg.solve(covariance, y)
     np.testing.assert_allclose(calibration(persona_table(fresh), *received), expected, atol=1e-6)
     for i in (0, 17, 39):  # left out, by learning anew without it
         others = np.arange(40) != i
-        weights = np.linalg.solve(covariance[np.ix_(others, others)], (y[others] - y.mean()) / y.std())
-        alone = y.mean() + y.std() * amplitude * (RBF(length)(x[i : i + 1], x[others]) @ weights)[0]
+        weights = np.linalg.solve(covariance[np.ix_(others, others)], y[others])
+        alone = amplitude * (RBF(length)(x[i : i + 1], x[others]) @ weights)[0]
         assert calibration.left_out[i] == pytest.approx(alone, abs=1e-6)
 
 
@@ -101,7 +109,9 @@ def test_shapes_digests_and_few_ratings():
     one = Calibration(table[:1], *(values[:1] for values in felt), [2.0])
     found = one(table.reshape(2, 3, 12), *(values.reshape(2, 3) for values in felt))
     assert found.shape == (2, 3)
-    np.testing.assert_allclose(found, 2.0 - means(people[:1], [values[:1] for values in felt])[0])
+    difference = 2.0 - means(people[:1], [values[:1] for values in felt])[0]
+    assert 0 < found[0, 0] / difference < 1  # there, some of it
+    assert (np.abs(found) <= abs(found[0, 0])).all()  # elsewhere less
     again = Calibration(table[:1], *(values[:1] for values in felt), [2.0])
     other = Calibration(table[:1], *(values[:1] for values in felt), [3.0])
     assert one.digest == again.digest != other.digest
@@ -123,6 +133,9 @@ def test_of_many_ratings_the_last_count():
         ({"ratings": [3.0, np.nan]}, "must be in"),
         ({"ratings": [3.0, 6.0]}, "must be in"),
         ({"delay_s": [1.0, np.inf]}, "finite"),
+        ({"delay_s": [1.0, -1.0]}, r"delay_s must be in \[0, inf\], got -1 to 1"),
+        ({"quality": [0.5, 9.0]}, r"quality must be in \[0, 1\], got 0.5 to 9"),
+        ({"energy_share": [-3.0, 0.5]}, "energy_share must be in"),
         ({"people": np.zeros((2, 5))}, "need people of shape"),
     ],
 )

@@ -11,32 +11,38 @@ from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from netdiffuse.common import DataFileError, RunError, UnsupportedError
+from netdiffuse.common import DataFileError, InvalidValueError, RunError, UnsupportedError
 from netdiffuse.common.files import read_json, write_json
 from netdiffuse.experiments.run import Run
 from netdiffuse.problems.shared_denoising.experience import Expected, expected
+from netdiffuse.problems.shared_denoising.observation import features
 from netdiffuse.problems.shared_denoising.rating import CalibratedRating
 from netdiffuse.problems.shared_denoising.settings import SharedDenoisingSettings, make_settings
 from netdiffuse.users import Calibration
 from netdiffuse.users.calibration import MOST
+from netdiffuse.users.persona import LONGEST_S  # the largest number in an observation
 from netdiffuse.users.qoe import CEILING, FLOOR
 
 PROBLEM = "shared-denoising"
 RATINGS = "ratings.json"  # in a run's folder: what it learns from
-LARGEST = 3600.0  # in an observation: seconds that anyone is patient, its largest number
-COLUMNS = "session, user, observation, action, rating, settings"
+SELECTED = "session, user, observation, action, rating, settings"
 
 Array = NDArray[np.float64]
 
 
 class Rated(NamedTuple):
-    """What people have rated, arrays of shape (n,), of people (n, 12), the last last; as `Calibration` takes them."""
+    """What people have rated, arrays of shape (n,), of people (n, 12), the last last; as `Calibration` takes them.
+
+    `left_out` ratings are of policies that did not see who the users are, or of times when a file did not tell under
+    which settings was decided.
+    """
 
     people: Array
     quality: Array
     delay_s: Array
     energy_share: Array
     ratings: Array
+    left_out: int = 0
 
 
 def read_ratings(path: str | Path) -> Rated:
@@ -54,10 +60,13 @@ def read_ratings(path: str | Path) -> Rated:
     path = Path(path)
     rows = _rows(path)
     sessions: dict[str, tuple[tuple[Any, ...], Expected]] = {}
-    found = []
+    found, left_out = [], 0
     for session, user, *decided, rating, under in rows:
         try:
             decision = (*decided, under)
+            if under is None or _sees_nobody(decided[0]):
+                left_out += 1
+                continue
             if session not in sessions:
                 sessions[session] = (decision, _expected(*decision))
             before, got = sessions[session]
@@ -71,9 +80,13 @@ def read_ratings(path: str | Path) -> Rated:
         except (TypeError, ValueError, LookupError) as error:
             raise DataFileError(f"{path}: session {session} is damaged or of another policy: {error}") from error
     if not found:
-        raise DataFileError(f"{path} has no rating of a policy's decision: serve with --allocator RUN")
+        raise DataFileError(
+            f"{path} has no rating of a decision by a policy that sees who the users are ({left_out} of others): serve "
+            "with --allocator RUN, of a run that was not trained with show_personas=False"
+        )
     people, *others = zip(*found, strict=True)
-    return Rated(np.stack(people), *(np.array(values) for values in others))
+    quality, delay_s, energy_share, ratings = (np.array(values) for values in others)
+    return Rated(np.stack(people), quality, delay_s, energy_share, ratings, left_out)
 
 
 def session_settings(run: Run) -> SharedDenoisingSettings:
@@ -111,26 +124,45 @@ def learn_from_ratings(
     Raises:
         UnsupportedError: a run on something else, or one whose users a language model plays.
         DataFileError: as `read_ratings`.
-        RunError: the ratings that the run has kept are damaged.
+        RunError: the ratings that the run has kept are missing or damaged.
         MissingExtraError: as `Calibration`.
     """
-    kept = run.path / RATINGS
-    if path is None and not kept.exists():
+    if path is None and run.config.problem != PROBLEM:
         return None
-    settings = session_settings(run)
+    settings, kept = session_settings(run), run.path / RATINGS
+    before = None if state is None else _learned(state)
+    if path is None and not kept.exists():
+        if before is not None:
+            raise RunError(f"{kept}, from which the run has learned, is missing: give the file again with --ratings")
+        return None
     if run.config.rater is not None:
         raise UnsupportedError(f"{run.path} has a language model for its users, which ratings cannot correct")
     file, rated = kept_ratings(run) if path is None else (str(Path(path).resolve()), read_ratings(path))
-    calibration = Calibration(*rated)
+    calibration = calibrated(rated, kept if path is None else path)
     if path is not None:
-        write_json(kept, {"file": file} | {name: values.tolist() for name, values in rated._asdict().items()})
+        arrays = {name: np.asarray(values).tolist() for name, values in rated._asdict().items()}
+        write_json(kept, {"file": file} | arrays)
     env = model.get_env()
     assert env is not None
     env.get_attr("simulator", 0)[0].rating = CalibratedRating(calibration, settings.noisy)
-    if state is not None and _learned(state) != calibration.digest and isinstance(model, OffPolicyAlgorithm):
+    if state is not None and before != calibration.digest and isinstance(model, OffPolicyAlgorithm):
         assert model.replay_buffer is not None
         model.replay_buffer.reset()
-    return {"file": file, "sha256": calibration.digest, **calibration.to_dict()}
+        model.learning_starts += model.num_timesteps  # not from a handful of transitions
+    return {"file": file, "sha256": calibration.digest, **calibration.to_dict(), "left_out": rated.left_out}
+
+
+def calibrated(rated: Rated, path: str | Path) -> Calibration:
+    """The correction by the ratings of a file.
+
+    Raises:
+        DataFileError: they cannot be learned from.
+        MissingExtraError: as `Calibration`.
+    """
+    try:
+        return Calibration(*rated[:5])
+    except InvalidValueError as error:
+        raise DataFileError(f"{path} cannot be learned from: {error}") from error
 
 
 def kept_ratings(run: Run) -> tuple[str, Rated]:
@@ -142,7 +174,8 @@ def kept_ratings(run: Run) -> tuple[str, Rated]:
     path = run.path / RATINGS
     try:
         said = read_json(path)
-        return str(said["file"]), Rated(*(np.array(said[name], np.float64) for name in Rated._fields))
+        people, quality, delay_s, energy_share, rated = (np.array(said[name], np.float64) for name in Rated._fields[:5])
+        return str(said["file"]), Rated(people, quality, delay_s, energy_share, rated, int(said["left_out"]))
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise RunError(f"{path} is damaged ({error}): give the file of ratings again with --ratings") from error
 
@@ -157,12 +190,22 @@ def _rows(path: Path) -> list[tuple[Any, ...]]:
     """The last ratings of decisions, the oldest first, from a file that is only read."""
     if not path.is_file():
         raise DataFileError(f"there is no file of ratings {path}: netdiffuse denoise serve --ratings {path} writes one")
-    query = f"SELECT {COLUMNS} FROM ratings WHERE session IS NOT NULL ORDER BY number DESC LIMIT {MOST}"
+    query = f"SELECT {SELECTED} FROM ratings WHERE session IS NOT NULL ORDER BY number DESC LIMIT {MOST}"
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
             return db.execute(query).fetchall()[::-1]
     except sqlite3.Error as error:
         raise DataFileError(f"{path} is no file of ratings, or damaged: {error}") from error
+
+
+def _sees_nobody(seen: str) -> bool:
+    """Whether an observation has the columns of a policy that does not see who the users are."""
+    rows = json.loads(seen)
+    return (
+        isinstance(rows, list)
+        and bool(rows)
+        and all(isinstance(row, list) and len(row) == len(features(show_personas=False)) for row in rows)
+    )
 
 
 def _expected(seen: str, taken: str, under: str) -> Expected:
@@ -171,6 +214,6 @@ def _expected(seen: str, taken: str, under: str) -> Expected:
     users = observation.shape[1]
     if action.shape != (1, 3 * users):
         raise ValueError(f"the action of {users} users must have shape ({3 * users},)")
-    if not ((np.abs(observation) <= LARGEST).all() and (np.abs(action) <= 1).all()):  # NaN is neither
-        raise ValueError(f"observations must be in [-{LARGEST:g}, {LARGEST:g}], and actions in [-1, 1]")
+    if not ((np.abs(observation) <= LONGEST_S).all() and (np.abs(action) <= 1).all()):  # NaN is neither
+        raise ValueError(f"observations must be in [-{LONGEST_S:g}, {LONGEST_S:g}], and actions in [-1, 1]")
     return expected(observation, action, make_settings(dict(json.loads(under))))

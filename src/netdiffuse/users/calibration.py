@@ -10,13 +10,15 @@ from scipy.linalg import cho_solve
 
 from netdiffuse.common import InvalidValueError, MissingExtraError
 from netdiffuse.users.parametric import ParametricRater
-from netdiffuse.users.persona import COLUMNS
+from netdiffuse.users.persona import COLUMNS, PRESETS, persona_table
 from netdiffuse.users.qoe import CEILING, FLOOR
 from netdiffuse.users.sensitivities import Sensitivities
 
 Array = NDArray[np.float64]
 
 MOST = 1000  # ratings: the work grows with their cube
+# Of quality, log(1 + seconds), share of the battery, and a persona's numbers: how much they vary.
+UNITS: Array = np.array([0.25, 0.5, 0.15, *persona_table(list(PRESETS.values())).std(0)])
 
 
 class Calibration:
@@ -24,9 +26,9 @@ class Calibration:
 
     The difference of the two is a Gaussian process over what was received and who received it, as Kennedy and O'Hagan
     have it for the inadequacy of computer models (Journal of the Royal Statistical Society B 63(3), 2001): near what
-    was rated it says what was learned there, far from it the mean difference. Its amplitude, length scale (one, of
-    standardised columns) and noise maximise the marginal likelihood (Rasmussen and Williams, Gaussian Processes for
-    Machine Learning, 2006, equation 5.8).
+    was rated it says what was learned there, far from it nothing. Columns are in units in which they vary among
+    personas and pictures; amplitude, length scale and noise maximise the marginal likelihood (Rasmussen and Williams,
+    Gaussian Processes for Machine Learning, 2006, equation 5.8).
 
     Args:
         people: numbers of the personas who rated, shape (n, 12), columns as `COLUMNS`.
@@ -61,17 +63,17 @@ class Calibration:
             )
         if not all(np.isfinite(values).all() for values in (who, *given)):
             raise InvalidValueError("what was received, and who received it, must be finite numbers")
+        for name, values, most in zip(("quality", "delay_s", "energy_share"), given, (1, np.inf, 1), strict=True):
+            if values.min() < 0 or values.max() > most:
+                raise InvalidValueError(f"{name} must be in [0, {most}], got {values.min():g} to {values.max():g}")
         if not ((rated >= FLOOR) & (rated <= CEILING)).all():  # NaN is neither
             raise InvalidValueError(f"ratings must be in [{FLOOR:g}, {CEILING:g}]")
         who, rated, *given = (values[-MOST:] for values in (who, rated, *given))
         self.digest = hashlib.sha256(np.concatenate([who, np.stack([*given, rated], -1)], -1).tobytes()).hexdigest()
         self.differences: Array = rated - ParametricRater(0).mean(Sensitivities.of(who), *given)
-        self._mean, self._std = float(self.differences.mean()), float(self.differences.std()) or 1.0
-        scaled = (self.differences - self._mean) / self._std
-        self._process = _fitted(_columns(who, *given), scaled)
-        process = self._process[-1]
-        precision = cho_solve((process.L_, True), np.eye(len(scaled)))
-        self.left_out: Array = self._mean + self._std * (scaled - process.alpha_ / np.diag(precision))
+        self._process = _fitted(_columns(who, *given), self.differences)
+        precision = cho_solve((self._process.L_, True), np.eye(len(rated)))
+        self.left_out: Array = self.differences - self._process.alpha_ / np.diag(precision)
 
     def to_dict(self) -> dict[str, Any]:
         """In numbers: how many `ratings`; `mean_difference`, `rms_difference` and `rms_left_out`, in rating points."""
@@ -81,7 +83,7 @@ class Calibration:
 
         return {
             "ratings": len(self.differences),
-            "mean_difference": self._mean,
+            "mean_difference": float(self.differences.mean()),
             "rms_difference": rms(self.differences),
             "rms_left_out": rms(self.differences - self.left_out),
         }
@@ -97,26 +99,24 @@ class Calibration:
         """
         received = [np.asarray(values, np.float64) for values in (quality, delay_s, energy_share)]
         rows = _columns(np.asarray(people, np.float64), *received).reshape(-1, 3 + len(COLUMNS))
-        return self._mean + self._std * np.asarray(self._process.predict(rows)).reshape(received[0].shape)
+        return np.asarray(self._process.predict(rows)).reshape(received[0].shape)
 
 
 def _columns(people: Array, quality: Array, delay_s: Array, energy_share: Array) -> Array:
     """What the process sees, shape (..., 15); delays by their logarithm, as people feel them."""
-    return np.concatenate([np.stack([quality, np.log1p(delay_s), energy_share], -1), people], -1)
+    return np.concatenate([np.stack([quality, np.log1p(delay_s), energy_share], -1), people], -1) / UNITS
 
 
-def _fitted(columns: Array, scaled: Array) -> Any:
+def _fitted(columns: Array, differences: Array) -> Any:
     try:
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.gaussian_process import GaussianProcessRegressor
         from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
     except ModuleNotFoundError as error:
         raise MissingExtraError("learning from ratings", "denoising") from error
-    kernel = ConstantKernel(1.0, (1e-4, 1e2)) * RBF(4.0, (0.3, 1e3)) + WhiteKernel(0.1, (1e-3, 1e1))
-    process = make_pipeline(StandardScaler(), GaussianProcessRegressor(kernel))
+    kernel = ConstantKernel(0.5, (1e-3, 4.0)) * RBF(4.0, (0.5, 100.0)) + WhiteKernel(0.2, (1e-3, 4.0))  # points^2
+    process = GaussianProcessRegressor(kernel)
     with warnings.catch_warnings():
         # A bound that is reached says that there is nothing to correct, or hardly any noise: both are answers.
         warnings.filterwarnings("ignore", "The optimal value found for dimension", ConvergenceWarning)
-        return process.fit(columns, scaled)
+        return process.fit(columns, differences)

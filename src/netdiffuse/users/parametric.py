@@ -95,7 +95,17 @@ class ParametricRater:
             energy_share: as for `mean`.
             random: whose numbers to use; the rater's own unless told.
         """
-        mean = self.mean(people, quality, delay_s, energy_share)
+        return self.around(self.mean(people, quality, delay_s, energy_share), people, random)
+
+    def around(self, mean: ArrayLike, people: Sensitivities, random: np.random.Generator | None = None) -> Array:
+        """Opinions in [1, 5] around any mean, with the noise of these people.
+
+        Args:
+            mean: in [1, 5], shape (..., n).
+            people: as for `mean`.
+            random: whose numbers to use; the rater's own unless told.
+        """
+        mean = np.asarray(mean, np.float64)
         satisfied = np.clip((mean - FLOOR) / (CEILING - FLOOR), SURELY, 1 - SURELY)
         precision = 1 / people.inconsistency - 1  # variance of Beta(p m, p (1 - m)) is m (1 - m) / (1 + p)
         drawn = (random or self.random).beta(precision * satisfied, precision * (1 - satisfied))

@@ -5,7 +5,7 @@ from gymnasium import spaces
 from netdiffuse.algorithms import GDDPG
 from netdiffuse.common import UnsupportedError
 from netdiffuse.denoising.edge.messages import Ask, Grant, Report
-from netdiffuse.denoising.planner import SharingRule
+from netdiffuse.denoising.planner import SharingRule, medoid
 from netdiffuse.experiments.allocation import actor
 from netdiffuse.problems.shared_denoising import SharedDenoisingVectorEnv
 from netdiffuse.problems.shared_denoising.allocator import USUAL_GAIN, PolicyAllocator
@@ -131,7 +131,6 @@ def test_plans_follow_k(env):
     decided = PolicyAllocator(encoded(env, [0, 0, 0, 0]), s.settings, embed, "p", RULE)(weak, STEPS)
     assert decided.plan.shared_steps == (2, 0, 0, 0)  # what the device cannot do, the server does
     assert [decision.grant.shared_steps for decision in decided.decisions] == [2, 0, 0, 0]
-    assert done(env, decided)[0].tolist() == [2, 0, 0, 0]
     assert [decision.server_j > 0 for decision in decided.decisions] == [True, False, False, False]
     relieved, *others = (decision.session for decision in decided.decisions)
     assert relieved is None  # its rating does not judge the policy
@@ -139,6 +138,29 @@ def test_plans_follow_k(env):
     assert others[0] is not None
     longer = PolicyAllocator(encoded(env, [11, 11, 11, 11]), s.settings, embed, "p", RULE)(asks, 22)
     assert longer.plan.shared_steps == (22,) * USERS
+
+
+def test_joules_of_a_window_with_a_device_that_cannot(env):
+    """The others' are those without its further steps, which are its own."""
+    asks = [Ask(id=f"r{n}", prompt=library().captions[n], revision="r") for n in range(USERS)]
+    policy = PolicyAllocator(encoded(env, [2, 8, 8, 0]), env.settings, embed, "p", RULE)
+    plain = [decision.server_j for decision in policy(asks, STEPS).decisions]
+    weak = [asks[0].model_copy(update={"most_local_steps": 3}), *asks[1:]]
+    helped = [decision.server_j for decision in policy(weak, STEPS).decisions]
+    assert helped[1:] == pytest.approx(plain[1:])
+    assert helped[0] - plain[0] == pytest.approx(float(server_joules(np.array(6.0))))
+
+
+def test_whoever_another_than_the_medoid_leads_judges_no_policy(env):
+    asks = [Ask(id=f"r{n}", prompt=library().captions[n], revision="r") for n in range(USERS)]
+    alike = library().similarity[:USERS, :USERS]
+    leads = medoid(range(USERS), alike)
+    shared = [5] * USERS
+    policy = PolicyAllocator(encoded(env, shared), env.settings, embed, "p", RULE)
+    assert None not in {decision.session for decision in policy(asks, STEPS).decisions}
+    shared[leads] = 0
+    policy = PolicyAllocator(encoded(env, shared), env.settings, embed, "p", RULE)
+    assert {decision.session for decision in policy(asks, STEPS).decisions} == {None}
 
 
 @pytest.mark.parametrize("steps", [4, 5, 11, 20, 50])

@@ -95,6 +95,12 @@ class NStepReplayBuffer(ReplayBuffer):
         self.masks, self.next_masks = (np.ones(shape, bool) if masked_actions else None for _ in range(2))
         self.entity_rewards = np.zeros((self.buffer_size, n_envs, entities), np.float32) if entities else None
 
+    def reset(self) -> None:
+        """Forget all transitions, and their priorities."""
+        super().reset()
+        if self.priorities is not None:
+            self.priorities[:] = 0
+
     def add_entity_rewards(self, rewards: NDArray[Any]) -> None:
         """Keep the parts, (n_envs, entities), of the rewards that `add` is called with next."""
         assert self.entity_rewards is not None

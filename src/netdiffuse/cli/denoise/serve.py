@@ -103,6 +103,8 @@ def serve(
 
         deciding = make_allocator(load(allocator), default_encoder(), explore)
         check = deciding.check
+        if ratings is not None and not deciding.settings.show_personas:
+            out.print("ratings cannot be learned from: the policy does not see who the users are", soft_wrap=True)
         users, how = deciding.settings.users, "" if explore is None else f", disturbed by {explore:g} to explore"
         out.print(f"the policy {deciding.version} decides{how}; it was trained for {users} users", soft_wrap=True)
     made: Engine

@@ -31,7 +31,7 @@ class Report(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     gain_db: float | None = Field(default=None, ge=-250, le=0)
-    frequency_ghz: float | None = Field(default=None, gt=0, le=100)
+    frequency_ghz: float | None = Field(default=None, ge=0.05, le=100)
     battery: float = Field(default=1.0, ge=0, le=1)
     persona: str | None = Field(default=None, min_length=1, max_length=64)
     wants: tuple[float, ...] | None = Field(default=None, max_length=64)

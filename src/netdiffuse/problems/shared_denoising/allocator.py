@@ -41,7 +41,8 @@ class PolicyAllocator:
 
     What is kept for learning is what was done, not what the policy wanted: k after all that, in the environment's
     steps. A request whose device cannot do what is left to it has its further steps from the server, by its own prompt;
-    its rating would not judge the policy, and is of no session.
+    and where another user than the medoid leads, the policy has seen another likeness than counts: ratings of either
+    would not judge the policy, and are of no session.
 
     Args:
         act: the policy.
@@ -85,8 +86,11 @@ class PolicyAllocator:
         k = np.rint(shared * steps / STEPS).astype(np.int64).tolist()
         roots = [segment for those in members for segment in _chain(those, k, alike)]
         plan = relieved(Plan(len(asks), steps, tuple(roots)), asks)
-        done = np.rint(np.array(plan.shared_steps) * STEPS / steps).astype(np.int64)
-        server_j = self._joules(done, group, len(members), gain, power_w, bandwidth_hz)
+        given = np.array(plan.shared_steps)
+        done, own = (np.rint(n * STEPS / steps).astype(np.int64) for n in (np.array(k), given - k))
+        sent_j = np.where(given > 0, deliver(gain, power_w, bandwidth_hz).energy_j, 0.0)
+        server_j = server_joules(share_steps(done[None], group[None], len(members)).steps[0] + own) + sent_j
+        judges = (given == k) & [_follows_medoid(those, k, alike) for those in _of_users(members, len(asks))]
         taken = encode(self._feasible(len(asks)), done[None], power_w[None], bandwidth_hz[None])[0]
         session = uuid.uuid4().hex
         decisions = tuple(
@@ -97,7 +101,7 @@ class PolicyAllocator:
                     bandwidth_hz=float(bandwidth_hz[user]),
                     policy=self.version,
                 ),
-                session=session if plan.shared_steps[user] == k[user] else None,
+                session=session if judges[user] else None,
                 user=user,
                 observation=tuple(map(tuple, observation.tolist())),
                 action=tuple(taken.tolist()),
@@ -115,7 +119,8 @@ class PolicyAllocator:
             InvalidValueError: another number of wants than personas have, or one outside its range.
         """
         if ask.report is not None and ask.report.wants is not None:
-            persona_of(ask.report.persona or "user", ask.report.wants)
+            seen = np.array(ask.report.wants, np.float32)  # as the policy sees them, where close ones may be equal
+            persona_of(ask.report.persona or "user", seen.tolist())
 
     def _observe(self, reports: list[Report], similarity: Array, group: Array, gain: Array) -> NDArray[np.float32]:
         """What the policy sees, shape (users, features)."""
@@ -137,15 +142,6 @@ class PolicyAllocator:
 
     def _feasible(self, users: int) -> Product:
         return feasible_set(users, self.settings.power_w, self.settings.bandwidth_hz)
-
-    def _joules(
-        self, shared: Array, group: Array, number: int, gain: Array, power_w: Array, bandwidth_hz: Array
-    ) -> Array:
-        """What the server spends for each user by the environment's model, shape (users,)."""
-        work = share_steps(shared[None], group[None], number)
-        sending: Array = np.where(shared > 0, deliver(gain, power_w, bandwidth_hz).energy_j, 0.0)
-        found: Array = server_joules(work.steps)[0] + sending
-        return found
 
 
 def physics(settings: SharedDenoisingSettings) -> dict[str, float]:
@@ -177,3 +173,13 @@ def _chain(members: tuple[int, ...], k: list[int], alike: Array) -> tuple[Segmen
     if k[leads] == 0:
         leads = max(sharing, key=lambda user: float(alike[leads, user]))
     return leaving({user: k[user] for user in members}, (leads,))
+
+
+def _of_users(members: Sequence[tuple[int, ...]], users: int) -> list[tuple[int, ...]]:
+    """The group of each user."""
+    return [next(those for those in members if user in those) for user in range(users)]
+
+
+def _follows_medoid(members: tuple[int, ...], k: list[int], alike: Array) -> bool:
+    """Whether a group is led by its medoid, as the policy has seen it, or shares nothing."""
+    return k[medoid(members, alike)] > 0 or not any(k[user] for user in members)

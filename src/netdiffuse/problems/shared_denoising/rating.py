@@ -68,10 +68,11 @@ class CalibratedRating(ParametricRating):
 
     def __call__(self, simulator: "SharedDenoisingSimulator", outcome: Outcome) -> Array:
         """Opinions in [1, 5], shape (sessions, users)."""
-        opinions = super().__call__(simulator, outcome)
         people = simulator.population[simulator.person]
-        felt = outcome.quality, outcome.delay_s, energy_share(simulator, outcome)
-        return np.clip(opinions + self.calibration(people, *felt), FLOOR, CEILING)
+        sensitivities, *felt = _felt(simulator, outcome)
+        mean = parametric_means(simulator, outcome) + self.calibration(people, *felt)
+        mean = np.clip(mean, FLOOR, CEILING)
+        return self._rater.around(mean, sensitivities, simulator.opinion_random) if self.noisy else mean
 
     def state_dict(self) -> dict[str, Any]:
         """Whose correction it is, so that what was rated otherwise can be told from it."""

@@ -96,7 +96,7 @@ class LLMRater:
         self.sampling, self.vision = sampling or Sampling(), vision
         self.ledger = ledger or Ledger()
         self.history: dict[str, list[tuple[Experience, Opinion]]] = {}
-        self._stood_in: set[str] = set()  # keys of questions that the fallback answered here
+        self._stood_in: dict[str, Opinion] = {}  # what the fallback answered here, by keys of questions
         self._warned = False
 
     def forget(self, names: Collection[str] | None = None) -> None:
@@ -110,7 +110,8 @@ class LLMRater:
             name: [(asdict(experience), asdict(opinion)) for experience, opinion in lived]
             for name, lived in self.history.items()
         }
-        return {"history": history, "ledger": self.ledger.state_dict(), "stood_in": sorted(self._stood_in)}
+        stood_in = {key: asdict(opinion) for key, opinion in self._stood_in.items()}
+        return {"history": history, "ledger": self.ledger.state_dict(), "stood_in": stood_in}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
@@ -119,7 +120,8 @@ class LLMRater:
             for name, lived in state["history"].items()
         }
         self.ledger.load_state_dict(state["ledger"])
-        self._stood_in = set(state.get("stood_in", ()))  # which earlier versions did not save
+        stood_in = state.get("stood_in", {})  # which earlier versions did not save
+        self._stood_in = {key: Opinion(**said) for key, said in stood_in.items()}
 
     def rate(self, personas: Sequence[Persona], experiences: Sequence[Experience]) -> list[Opinion]:
         """One opinion for each pair.
@@ -196,7 +198,7 @@ class LLMRater:
                 if self.cache is not None:
                     opinion = self.cache.put(question.key, question.text, opinion)
                     if opinion.source == "fallback":
-                        self._stood_in.add(question.key)
+                        self._stood_in[question.key] = opinion
                 found[question.key] = opinion
         finally:
             pool.shutdown(cancel_futures=True)  # after Ctrl-C, what is under way ends, and nothing else is asked
@@ -204,10 +206,10 @@ class LLMRater:
 
     def _known(self, key: str) -> Opinion | None:
         """What the cache has to a question; of the fallback's, what holds here (see the class)."""
+        if key in self._stood_in:  # whatever another run has put in its place since
+            return self._stood_in[key]
         known = None if self.cache is None else self.cache.get(key)
-        if known is None or known.source != "fallback" or self.endpoint is None or key in self._stood_in:
-            return known
-        return None
+        return None if known is not None and known.source == "fallback" and self.endpoint is not None else known
 
     def _ask(self, endpoint: Endpoint, question: _Question, seed: int) -> Grade | FaultError:
         wanted = partial(expected, least_mass=self.sampling.least_mass)
