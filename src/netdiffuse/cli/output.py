@@ -60,7 +60,7 @@ def show_run(path: Path, summary: dict[str, Any], figures: Sequence[Path]) -> No
         unused = f", {said['left_out']} others of no use" if said["left_out"] else ""
         out.print(
             f"ratings  {said['ratings']} of {said['file']}{unused}: {said['mean_difference']:+.2f} on average from "
-            f"what the simulated users say (rms {said['rms_difference']:.2f}), who were corrected by them in training (rms "
+            f"what the simulated users say (rms {said['rms_difference']:.2f}), who were corrected by them (rms "
             f"{said['rms_left_out']:.2f}, of a rating that is left out); in the table above they are not",
             soft_wrap=True,
         )

@@ -14,7 +14,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from netdiffuse.common import DataFileError, InvalidValueError, RunError, UnsupportedError
 from netdiffuse.common.files import read_json, write_json
 from netdiffuse.experiments.run import Run
-from netdiffuse.problems.shared_denoising.experience import Expected, expected
+from netdiffuse.problems.shared_denoising.expected import Expected, expected
 from netdiffuse.problems.shared_denoising.observation import features
 from netdiffuse.problems.shared_denoising.rating import CalibratedRating
 from netdiffuse.problems.shared_denoising.settings import SharedDenoisingSettings, make_settings
