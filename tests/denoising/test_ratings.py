@@ -168,6 +168,14 @@ def listening(app):
             thread.join(60)
 
 
+def test_a_server_that_keeps_no_ratings_says_so(model, tmp_path):
+    with (
+        listening(serving(model, tmp_path, action(4), ratings=None).app) as url,
+        pytest.raises(EdgeServerError, match="keeps no ratings: start it with --ratings"),
+    ):
+        Caller(url, "secret").rate("r0", Opinion(rating=2))
+
+
 def test_a_device_is_told_its_grant_and_rates(model, tmp_path):
     with listening(serving(model, tmp_path, action(4)).app) as url:
         outcomes = [None] * 3

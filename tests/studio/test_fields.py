@@ -40,6 +40,7 @@ def test_the_fields_of_a_problem_are_its_constructors_arguments():
         (lambda: algorithm_fields("gddpg"), "learning_rate", "1e999", "must be finite"),
         (lambda: problem_fields("power-allocation"), "channels", "0", "at least 1"),
         (lambda: problem_fields("power-allocation"), "total_power", "-1", "must be positive"),
+        (lambda: problem_fields("power-allocation"), "scale", "1e39", "scale must be at most 1e+06"),
         (lambda: option_fields("gddpg"), "seconds", "0", "must be positive"),
         (lambda: option_fields("gddpg"), "seed", "-1", "at least 0"),
         (lambda: option_fields("sac"), "policy", "EquivariantPolicy", "sac comes with MlpPolicy alone"),
@@ -50,6 +51,20 @@ def test_a_bad_value_is_refused(fields, name, text, said):
     assert said in field.error(text)
     assert field.error("") is None
     assert field.error("  ") is None
+
+
+def test_whatever_a_value_makes_a_problem_raise_is_said_beside_it(tmp_path):
+    (tmp_path / "own.py").write_text(
+        "from netdiffuse.problems.power_allocation import PowerAllocation\n\n\n"
+        "class Own(PowerAllocation):\n"
+        "    def __init__(self, share: float = 1.0):\n"
+        "        super().__init__(total_power=1 / share)\n"
+    )
+    problem = f"{tmp_path / 'own.py'}:Own"
+    (field,) = problem_fields(problem)
+    assert field.error("0.5") is None
+    assert "share=0.0: ZeroDivisionError: float division by zero" in field.error("0.0")
+    assert "ZeroDivisionError" in refusal(Training(problem, "gddpg", problem_args={"share": 0.0}))
 
 
 def test_a_problem_too_large_for_the_page_is_left_to_its_run():

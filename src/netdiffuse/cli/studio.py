@@ -28,10 +28,16 @@ def studio(
         model: of the denoising view, name on a hub or a local folder; the small model that netdiffuse ships unless
             told.
     """
-    from netdiffuse.studio.server import check_address, serve
+    from netdiffuse.common import InvalidValueError
+    from netdiffuse.studio.server import check_address, check_free, serve
 
     password = password or os.environ.get("NETDIFFUSE_PASSWORD") or None
     check_address(host, port, password)
+    check_free(host, port)
+    if runs.exists() and not runs.is_dir():
+        raise InvalidValueError(f"--runs {runs} is a file: name a folder")
+    if not runs.exists():
+        print(f"{runs} is not there yet, and is made", flush=True)
     shown = "localhost" if host in ("127.0.0.1", "::1") else host
     print(f"opening the studio on {runs} at http://{shown}:{port} (Ctrl-C closes it; trainings go on)", flush=True)
     serve(runs, host=host, port=port, password=password, show=not no_browser, model=model)

@@ -82,7 +82,12 @@ class Caller:
                 answer.
         """
         path = f"/v1/requests/{quote(request_id, safe='')}/rating"
-        self.send(Call(patience_s), "POST", path, json=opinion.model_dump(exclude_none=True))
+        try:
+            self.send(Call(patience_s), "POST", path, json=opinion.model_dump(exclude_none=True))
+        except EdgeServerError as error:
+            if str(error).endswith("404: Not Found"):  # there is no such place: of a request that is not known it tells
+                raise EdgeServerError("the server keeps no ratings: start it with --ratings FILE") from error
+            raise
 
     def send(self, call: Call, method: str, path: str, **arguments: Any) -> httpx.Response:
         """Send, and try again where that may help: no answer, too much to do, a server that starts anew.

@@ -13,6 +13,8 @@ from netdiffuse.problems.wmmse import wmmse
 
 START_SEED = 20_110_912
 
+MOST_LINKS = 1_000
+
 
 class InterferenceChannel(Problem):
     """Choose the transmit powers of K links that share a band, interference treated as noise.
@@ -23,7 +25,7 @@ class InterferenceChannel(Problem):
     Reference: WMMSE, the standard local optimiser; better decisions exist.
 
     Args:
-        links: number of links K.
+        links: number of links K, at most 1,000.
         noise_power: noise power at each receiver, in the unit of `max_power`.
         max_power: largest power of a link, in watts.
         mean_gain: mean of every gain.
@@ -48,7 +50,7 @@ class InterferenceChannel(Problem):
         iterations: int = 100,
         starts: int = 1,
     ) -> None:
-        self.links = checks.integer("links", links)
+        self.links = checks.integer("links", links, maximum=MOST_LINKS)
         self.noise_power = checks.positive("noise_power", noise_power)
         self.max_power = checks.positive("max_power", max_power)
         self.mean_gain = checks.positive("mean_gain", mean_gain)

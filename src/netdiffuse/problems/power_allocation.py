@@ -17,6 +17,8 @@ SCALES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 48.0, 64.0)
 SCALE_SEED = 20_230_805
 SCALE_CONTEXTS = 8192
 
+MOST_CHANNELS = 10_000
+
 
 class PowerAllocation(Problem):
     """Share total power P over M parallel Gaussian channels with gains g.
@@ -25,7 +27,7 @@ class PowerAllocation(Problem):
     sum rate sum_i log2(1 + g_i p_i / noise) in bit/s/Hz. Reference: water-filling, the exact optimum.
 
     Args:
-        channels: number of channels M.
+        channels: number of channels M, at most 10,000.
         total_power: P, in watts (or any unit shared with `noise_power`).
         noise_power: noise power of each channel.
         gains: the gains' distribution: a `netdiffuse.channels.GainModel`, or its description as text or
@@ -53,7 +55,7 @@ class PowerAllocation(Problem):
         gains: GainModel | str | Mapping[str, Any] = Rayleigh(),  # noqa: B008 - immutable
         scale: float | None = None,
     ) -> None:
-        self.channels = checks.integer("channels", channels)
+        self.channels = checks.integer("channels", channels, maximum=MOST_CHANNELS)
         self.total_power = checks.positive("total_power", total_power)
         self.noise_power = checks.positive("noise_power", noise_power)
         self.gains = gain_model(gains)

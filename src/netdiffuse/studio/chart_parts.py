@@ -12,6 +12,8 @@ TEXT = {"color": "inherit", "fontSize": 12}
 
 def base(series: list[Options], *, legend: Sequence[str], x: Options, y: Options, right: int = 24) -> Options:
     """A chart of two axes, which holds these series; `right` is the room beside it, in pixels."""
+    if not any(one["data"] for one in series):  # no numbers stand between the axis and its name, which would be cut
+        x = {**x, "name": ""}
     return {
         "animation": False,
         "textStyle": {"fontFamily": "inherit"},

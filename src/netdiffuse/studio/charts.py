@@ -21,6 +21,7 @@ from netdiffuse.studio.chart_parts import (
 
 LARGE = 60  # entries of a decision, beyond which bars touch each other
 PHONE = 450  # pixels; on a chart that is narrower, the names of a radar's corners would be cut
+_RADAR = {"radius": "64%", "axisName": TEXT}
 _SMALL_RADAR = {"radius": "42%", "axisName": {**TEXT, "fontSize": 11}}
 _LINES = ("solid", "dashed", "dotted")
 _INNER = {**TEXT, "hideOverlap": True, "showMinLabel": False, "showMaxLabel": False}
@@ -179,13 +180,16 @@ def radar_chart(corners: Sequence[str], rows: Mapping[str, Sequence[float]]) -> 
         "radar": {
             "indicator": [{"name": corner, "min": 0, "max": 1} for corner in corners],
             "center": ["50%", "56%"],
-            "radius": "64%",
-            "axisName": TEXT,
+            **_RADAR,
             "splitNumber": 4,
             "splitArea": {"show": False},
             "axisLine": {"lineStyle": {"color": GREY, "opacity": 0.5}},
             "splitLine": {"lineStyle": {"color": GREY, "opacity": 0.35}},
         },
         "series": [{"type": "radar", "data": data, "symbolSize": 5}],
-        "media": [{"query": {"maxWidth": PHONE}, "option": {"radar": _SMALL_RADAR}}],
+        # The last one holds where none fits: without it, a chart that was drawn narrow stays small.
+        "media": [
+            {"query": {"maxWidth": PHONE}, "option": {"radar": _SMALL_RADAR}},
+            {"option": {"radar": _RADAR}},
+        ],
     }

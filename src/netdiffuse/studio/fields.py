@@ -19,7 +19,7 @@ from netdiffuse.experiments.training import train
 from netdiffuse.studio.repeat import Training
 
 Kind = Literal["switch", "choice", "text"]
-LARGEST_MADE = 1000  # a problem with larger numbers takes long to make: its run does that, and refuses it if it must
+LARGEST_MADE = 200  # a problem with larger numbers takes long to make: its run does that, and refuses it if it must
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,8 @@ def refusal(training: Training) -> str | None:
             check_learns(spec, make_task(training.problem, training.problem_args))
     except NetdiffuseError as error:
         return str(error)
+    except Exception as error:  # as in the fields
+        return f"{type(error).__name__}: {error}"
     return None
 
 
@@ -139,6 +141,8 @@ def _field(setting: Setting, refuse: Callable[[str, Any], None], ranges: Mapping
             refuse(setting.name, value)
         except NetdiffuseError as error:
             return str(error)
+        except Exception as error:  # a problem, of a user's own too, may raise anything for a value
+            return f"{setting.name}={value}: {type(error).__name__}: {error}"
         return None
 
     return Field(

@@ -124,11 +124,14 @@ def device(
     if rate and outcome.source == "shared":  # after the picture is safe: a rating may be refused
         assert persona is not None  # refused above
         assert server is not None
-        from netdiffuse.denoising.calls import Caller
+        from netdiffuse.denoising.calls import Caller, EdgeServerError
 
         said = judged(outcome, prompt, persona, report, judge)
         caller = Caller(server, token)
-        caller.rate(outcome.request_id, said)
+        try:
+            caller.rate(outcome.request_id, said)
+        except EdgeServerError as error:
+            raise EdgeServerError(f"{error}; the picture is at {out}") from error
         caller.close()
     if json:
         names = (

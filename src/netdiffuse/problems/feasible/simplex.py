@@ -64,6 +64,9 @@ def project_budget(v: Tensor) -> Tensor:
     return torch.where(clipped.sum(-1, keepdim=True) > 1, project_simplex(v), clipped)
 
 
+LARGEST_SCALE = 1e6  # beyond, single precision does not tell actions apart
+
+
 class _Shares(FeasibleSet):
     """What `Simplex` and `Budget` share: n non-negative entries of a total."""
 
@@ -71,6 +74,8 @@ class _Shares(FeasibleSet):
         self.n = integer("n", n)
         self.total = positive("total", total)
         self.scale = positive("scale", scale)
+        if self.scale > LARGEST_SCALE:
+            raise InvalidValueError(f"scale must be at most {LARGEST_SCALE:g}, got {scale!r}")
         self.action_size = self.n
         self.decision_shape = (self.n,)
 

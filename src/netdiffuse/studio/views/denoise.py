@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from nicegui import run, ui
 
-from netdiffuse.common import NetdiffuseError
+from netdiffuse.common import InvalidValueError, NetdiffuseError
 from netdiffuse.studio.frame import card, describe, page, repeat_button, said, tile
 from netdiffuse.studio.repeat import Lines
 from netdiffuse.studio.split import EXACT, Member, Shown, Wish, prompts_in, split_chain, users
@@ -66,12 +66,12 @@ class _Form:
         exact = self.codec.value == EXACT
         return Wish(
             prompts_in(self.prompts.value or ""),
-            int(self.steps.value or 0),
-            None if self.by_meaning.value else int(self.shared.value or 0),
+            int(_filled(self.steps)),
+            None if self.by_meaning.value else int(_filled(self.shared)),
             (self.model.value or "default").strip(),
             str(self.codec.value),
-            0.0 if exact else float(self.rate.value or 0),
-            int(self.seed.value or 0),
+            0.0 if exact else _filled(self.rate),
+            int(_filled(self.seed)),
         )
 
     def _lines(self) -> Lines | None:
@@ -84,15 +84,18 @@ class _Form:
     async def _go(self) -> None:
         self.trouble.set_visibility(False)
         self.button.props("loading")
+        shown, trouble = None, ""
         try:
             shown = await run.io_bound(split_chain, self._wish())
-            if shown is not None:
-                self.results.show(shown)
         except (NetdiffuseError, OSError) as error:
-            self.trouble.text = str(error)
-            self.trouble.set_visibility(True)
-        finally:
-            self.button.props(remove="loading")
+            trouble = str(error)
+        if self.button.is_deleted:  # whoever asked has left the page
+            return
+        if shown is not None:
+            self.results.show(shown)
+        self.trouble.text = trouble
+        self.trouble.set_visibility(bool(trouble))
+        self.button.props(remove="loading")
 
 
 class _Results:
@@ -182,6 +185,17 @@ def _draw_state(found: "EdgeState") -> None:
     with ui.row().classes("w-full gap-x-4"):
         for name, value in found.counters.items():
             tile(name).text = f"{value:,.0f}"
+
+
+def _filled(field: Any) -> float:
+    """What stands in a field of numbers.
+
+    Raises:
+        InvalidValueError: nothing, or what the browser could not read as a number.
+    """
+    if field.value is None:
+        raise InvalidValueError(f"{field.props['label']}: give a number")
+    return float(field.value)
 
 
 def _number(label: str, value: float, low: float, high: float) -> Any:

@@ -45,7 +45,9 @@ class RunTable:
                 search = ui.input("Find").props("dense outlined clearable").style("width: 200px")
             pagination = {"rowsPerPage": 10}
             self.table = ui.table(rows=[], columns=_COLUMNS, row_key="name", pagination=pagination).classes("w-full")
-            self.table.props('flat dense no-data-label="No runs here yet: start one"')
+            self.table.props("flat dense").add_slot(
+                "no-data", '<div class="nd-muted">No runs here yet: start one</div>'
+            )
             self.table.add_slot("body-cell-name", _NAME)
             self.table.add_slot("body-cell-state", _STATE)
             self.table.bind_filter_from(search, "value", lambda value: value or "")
