@@ -156,3 +156,19 @@ def test_entities_parts_add_up_to_the_returns_and_are_saved():
         batch = kept.draw(50)
         assert batch.entity_returns.shape == (50, 4)
         np.testing.assert_allclose(batch.entity_returns.sum(1), batch.returns, rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_forgotten_leaves_no_priority_behind():
+    """A buffer that was reset goes on like one that was saved after it and restored."""
+    one, _ = filled(alpha=0.6)
+    one.update_priorities(one.draw(20).indices, torch.full((20,), 9.0))
+    one.reset()
+    assert one.size() == 0
+    row = (np.zeros((2, 1)), np.ones((2, 1)), np.zeros((2, 1)), np.zeros(2), np.zeros(2, bool), [{}, {}])
+    one.add(*row)
+    other = NStepReplayBuffer(80, OBS, ACTION, "cpu", 2, gamma=GAMMA, alpha=0.6)
+    other.load_state_dict(one.state_dict())
+    one.add(*row)
+    other.add(*row)
+    np.testing.assert_array_equal(one.priorities, other.priorities)
+    assert one.priorities.max() == 1

@@ -24,6 +24,7 @@ def evaluate(
     from netdiffuse.cli.output import alone_on_stdout, show_evaluation, working
     from netdiffuse.experiments import load
     from netdiffuse.experiments.evaluation import SEED
+    from netdiffuse.experiments.ratings import RATINGS
 
     with alone_on_stdout(json_), working("evaluating"):
         opened = load(run)
@@ -32,4 +33,6 @@ def evaluate(
         print(json.dumps(evaluation))
     else:
         show_evaluation(opened.config.algorithm, evaluation)
+        if (opened.path / RATINGS).exists():
+            print("these users are the simulated ones, uncorrected by the ratings that the run has learned from")
     return 0

@@ -18,7 +18,7 @@ from netdiffuse.users.llm import LLMRewardOptions
 
 @dataclass(frozen=True)
 class Config:
-    """All that is needed to repeat a run; config.json holds it word for word.
+    """All that is needed to repeat a run; config.json holds it word for word, and ratings.json what people have rated.
 
     Attributes:
         problem: a problem's name, "file.py:Class" or a Gymnasium id; the class's name for an object of one's

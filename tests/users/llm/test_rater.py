@@ -292,6 +292,7 @@ def test_the_fallbacks_opinion_holds_for_its_own_run_and_another_asks_anew(tmp_p
         assert len(model.requests) == 1
         assert source_by(another(quick(url))) == "llm"
         assert len(model.requests) == 2
+        assert source_by(first) == source_by(resumed) == "fallback"  # whatever others have been told since
         for rater in (another(quick(url)), another(None)):  # for good
             assert source_by(rater) == "llm"
         assert (len(model.requests), len(cache)) == (2, 1)
