@@ -18,7 +18,7 @@ def test_shared_steps_handed_over_exactly():
     shown = split_chain(Wish(PROMPTS, steps=4, shared=2))
     assert (shown.server_steps, shown.device_steps, shown.saved_percent) == (2, 6, pytest.approx(100 * 4 / 12))
     assert shown.at == [0, 1, 2, 3, 4]
-    assert shown.groups == [((0, 1, 2), 2)]
+    assert shown.groups == [((0, 1, 2), 2, 0)]
     first = [member.pictures for member in shown.members]
     assert first[0][:3] == first[1][:3] == first[2][:3]  # shared
     assert len({pictures[-1] for pictures in first}) == 3

@@ -1,5 +1,6 @@
 """`netdiffuse studio`."""
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Annotated
@@ -40,5 +41,7 @@ def studio(
         print(f"{runs} is not there yet, and is made", flush=True)
     shown = "localhost" if host in ("127.0.0.1", "::1") else host
     print(f"opening the studio on {runs} at http://{shown}:{port} (Ctrl-C closes it; trainings go on)", flush=True)
-    serve(runs, host=host, port=port, password=password, show=not no_browser, model=model)
+    with contextlib.suppress(KeyboardInterrupt):  # how it is meant to end
+        serve(runs, host=host, port=port, password=password, show=not no_browser, model=model)
+    print("the studio is closed; trainings go on", flush=True)
     return 0

@@ -113,7 +113,7 @@ class Shown:
         members: the users.
         steps: T.
         at: the steps that are shown; the first is 0, the last T.
-        groups: who shares steps with whom, with the number of steps; users by number.
+        groups: who shares steps with whom: users by number, the number of steps, and after how many it begins.
         server_steps, device_steps: that were done.
         saved_percent: of all steps.
         bits_sent: over the link; None where the hand-off is exact.
@@ -123,7 +123,7 @@ class Shown:
     members: list[Member]
     steps: int
     at: list[int]
-    groups: list[tuple[tuple[int, ...], int]]
+    groups: list[tuple[tuple[int, ...], int, int]]
     server_steps: int
     device_steps: int
     saved_percent: float
@@ -175,7 +175,7 @@ def split_chain(wish: Wish) -> Shown:
         members,
         wish.steps,
         at,
-        [(segment.members, segment.stop - segment.start) for segment in plan.segments],
+        [(segment.members, segment.stop - segment.start, segment.start) for segment in plan.segments],
         plan.server_steps,
         plan.device_steps,
         100 * plan.saved,

@@ -120,8 +120,7 @@ class _Results:
                 tile("steps of the users").text = str(shown.device_steps)
                 tile("sent").text = "exact" if shown.bits_sent is None else f"{shown.bits_sent / 8000:.1f} kB"
                 tile("wrong bits").text = f"{shown.wrong_bits:,}"
-            groups = [f"users {users(members)} share {steps}" for members, steps in shown.groups]
-            sharing = "; ".join(groups) + " steps" if groups else "nobody shares a step"
+            sharing = "; ".join(_words(*group) for group in shown.groups) or "nobody shares a step"
             ui.label(f"{sharing}. Blue frames are shared, orange ones each user's own.").classes("nd-muted")
             with ui.row().classes("w-full items-center no-wrap gap-3"):
                 self.word = ui.label().classes("nd-muted").style("min-width: 92px")
@@ -168,6 +167,11 @@ class _Results:
             picture.style(f"border-color: {_ink(step, member)}")
             describe(picture, f"{member.prompt}, step {step}", "alt")
             stage.text = "hand-off" if shared and step == member.shared else "shared" if shared else "own steps"
+
+
+def _words(members: tuple[int, ...], steps: int, start: int) -> str:
+    """Who shares how many steps, and after which."""
+    return f"then users {users(members)} {steps} more" if start else f"users {users(members)} share {steps} steps"
 
 
 def _ink(step: int, member: Member) -> str:

@@ -171,7 +171,8 @@ class RunPanel:
         show(self._losses, small_chart(losses, measure="losses"), f"Losses of {record.name}")
 
     def _show_buttons(self, record: RunRecord | None) -> None:
-        stamp = None if record is None else (record.name, record.state)
+        state = "" if record is None else self._state(record)
+        stamp = None if record is None else (record.name, state)
         if stamp == self._buttons:
             return
         self._buttons = stamp
@@ -180,7 +181,7 @@ class RunPanel:
         if record is None:
             return
         with self._badge:
-            state_badge(record.state)
+            state_badge(state)
         with self._actions:
             if record.state == "running":
                 self._button("Pause", "pause", lambda: self.studio.jobs.pause(record.name))
@@ -192,6 +193,15 @@ class RunPanel:
             if record.config is not None:
                 ui.link("Look inside", f"/inside?run={quote(record.name)}").classes("nd-nav", remove="nicegui-link")
                 repeat_button(lambda: self._lines(record))
+
+    def _state(self, record: RunRecord) -> str:
+        """A run's state in a word; of one that has stopped, whether it is to go on."""
+        if record.state == "stopped":
+            if any(job.run == record.name and job.state == "queued" for job in self.studio.queue):
+                return "waits"
+            if self.studio.held_by == record.name:
+                return "paused"
+        return record.state
 
     def _button(self, text: str, icon: str, act: Any) -> None:
         async def do() -> None:
