@@ -164,6 +164,7 @@ class RunPanel:
         second = "saturation_percent" if "saturation_percent" in curve else "crash_percent"
         word = {"saturation_percent": "saturation (%)", "crash_percent": "tasks lost (%)"}[second]
         parts = {second.split("_")[0]: _points(curve, second)} if second in curve else {}
+        word = word if parts else "saturation is not measured here"
         show(self._saturation, small_chart(parts, measure=word), f"Saturation of {record.name}")
         names = [name for name in curve.columns if name.startswith(("actor/", "critic/", "train/")) and "loss" in name]
         names += [name for name in curve.columns if name.startswith("actor/") and name not in names]
