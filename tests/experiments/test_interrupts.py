@@ -42,8 +42,8 @@ import signal, time
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 from netdiffuse.experiments.children import interrupt_when_input_ends
 interrupt_when_input_ends()
-print("ready", flush=True)
 try:
+    print("ready", flush=True)  # within: the interrupt may come at once
     for _ in range(600):
         time.sleep(0.1)
 except KeyboardInterrupt:
