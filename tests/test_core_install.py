@@ -20,6 +20,12 @@ MAIN = "from netdiffuse.cli import main\nsys.exit(main(sys.argv[1:]))"
 SMALL = ["--set", "learning_starts=32", "--set", "batch_size=16", "--contexts", "4"]
 
 
+def without_extras(arguments, folder):
+    """How the command ends in an environment of the core alone."""
+    words = [sys.executable, "-c", f"{WITHOUT}\n{MAIN}", *arguments]
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=300)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -44,13 +50,7 @@ SMALL = ["--set", "learning_starts=32", "--set", "batch_size=16", "--contexts", 
     ids=lambda arguments: " ".join(arguments[:2]),
 )
 def test_the_core_needs_no_extra(tmp_path, arguments):
-    done = subprocess.run(
-        [sys.executable, "-c", f"{WITHOUT}\n{MAIN}", *arguments],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = without_extras(arguments, tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
@@ -63,13 +63,7 @@ def test_the_core_needs_no_extra(tmp_path, arguments):
     ],
 )
 def test_what_needs_one_says_which(tmp_path, arguments, extra):
-    done = subprocess.run(
-        [sys.executable, "-c", f"{WITHOUT}\n{MAIN}", *arguments],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = without_extras(arguments, tmp_path)
     assert done.returncode in (1, 2)
     assert f"netdiffuse[{extra}]" in done.stderr
     assert "Traceback" not in done.stderr

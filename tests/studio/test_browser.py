@@ -38,13 +38,6 @@ def server(trained):
     running.end()
 
 
-@pytest.fixture
-def browser():
-    with chromium() as opened:
-        yield opened
-        assert opened.errors() == []
-
-
 def timesteps(root: Path, name: str) -> int:
     summary = RunStore(root).get(name).summary
     return 0 if summary is None else summary["timesteps"]

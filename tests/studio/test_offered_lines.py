@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from netdiffuse import experiments
-from tests.studio.browser import Browser, Server, chromium, until
+from tests.studio.browser import Browser, Server, until
 
 FAST = {"n_envs": 8, "contexts": 100, "settings": {"n_steps": 8, "batch_size": 32}}
 
@@ -21,13 +21,6 @@ def server(tmp_path_factory):
     running = Server(root)
     yield running
     running.end()
-
-
-@pytest.fixture
-def browser():
-    with chromium() as opened:
-        yield opened
-        assert opened.errors() == []
 
 
 def offered(browser: Browser, number: int = 0) -> str:

@@ -13,6 +13,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from netdiffuse.common import DataFileError, InvalidValueError, RunError, UnsupportedError
 from netdiffuse.common.files import read_json, write_json
+from netdiffuse.experiments.rewards import rate_by
 from netdiffuse.experiments.run import Run
 from netdiffuse.problems.shared_denoising.expected import Expected, expected
 from netdiffuse.problems.shared_denoising.observation import features
@@ -142,9 +143,7 @@ def learn_from_ratings(
     if path is not None:
         arrays = {name: np.asarray(values).tolist() for name, values in rated._asdict().items()}
         write_json(kept, {"file": file} | arrays)
-    env = model.get_env()
-    assert env is not None
-    env.get_attr("simulator", 0)[0].rating = CalibratedRating(calibration, settings.noisy)
+    rate_by(model, CalibratedRating(calibration, settings.noisy))
     if state is not None and before != calibration.digest and isinstance(model, OffPolicyAlgorithm):
         assert model.replay_buffer is not None
         model.replay_buffer.reset()

@@ -16,6 +16,7 @@ from netdiffuse.experiments.config import Config
 from netdiffuse.experiments.tasks import AnyTask, BatchedTask
 from netdiffuse.problems.shared_denoising import SharedDenoisingVectorEnv
 from netdiffuse.problems.shared_denoising.rater_rating import RaterRating
+from netdiffuse.problems.shared_denoising.rating import Rating
 from netdiffuse.users import PRESETS, Experience
 from netdiffuse.users.llm import LLMRater, LLMRewardOptions, RatingError
 
@@ -58,9 +59,7 @@ class Reward:
 
     def attach(self, model: BaseAlgorithm) -> None:
         """Rate the environments that a model learns in."""
-        env = model.get_env()
-        assert env is not None
-        env.get_attr("simulator", 0)[0].rating = RaterRating(self.rater)
+        rate_by(model, RaterRating(self.rater))
 
     def counters(self) -> dict[str, float]:
         """What it has come to so far, by names such as `rater/questions` and `rater/faults/timeout`."""
@@ -79,6 +78,13 @@ class Reward:
     def close(self) -> None:
         """Close the file of answers."""
         self.cache.close()
+
+
+def rate_by(model: BaseAlgorithm, rating: Rating) -> None:
+    """Let someone else rate the users of the environments that a model learns in."""
+    env = model.get_env()
+    assert env is not None
+    env.get_attr("simulator", 0)[0].rating = rating
 
 
 @contextmanager

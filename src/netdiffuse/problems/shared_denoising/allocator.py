@@ -90,7 +90,7 @@ class PolicyAllocator:
         done, own = (np.rint(n * STEPS / steps).astype(np.int64) for n in (np.array(k), given - k))
         sent_j = np.where(given > 0, deliver(gain, power_w, bandwidth_hz).energy_j, 0.0)
         server_j = server_joules(share_steps(done[None], group[None], len(members)).steps[0] + own) + sent_j
-        judges = (given == k) & [_follows_medoid(those, k, alike) for those in _of_users(members, len(asks))]
+        judges = (given == k) & np.array([_follows_medoid(those, k, alike) for those in members])[group]
         taken = encode(self._feasible(len(asks)), done[None], power_w[None], bandwidth_hz[None])[0]
         session = uuid.uuid4().hex
         decisions = tuple(
@@ -173,11 +173,6 @@ def _chain(members: tuple[int, ...], k: list[int], alike: Array) -> tuple[Segmen
     if k[leads] == 0:
         leads = max(sharing, key=lambda user: float(alike[leads, user]))
     return leaving({user: k[user] for user in members}, (leads,))
-
-
-def _of_users(members: Sequence[tuple[int, ...]], users: int) -> list[tuple[int, ...]]:
-    """The group of each user."""
-    return [next(those for those in members if user in those) for user in range(users)]
 
 
 def _follows_medoid(members: tuple[int, ...], k: list[int], alike: Array) -> bool:
