@@ -194,9 +194,13 @@ def test_what_was_rewarded_otherwise_is_forgotten(trained, tmp_path):
     assert run.model.learning_starts == SMALL["learning_starts"] + 128  # it learns from more than a handful
     resume(path, timesteps=192)  # they stay in force, and now nothing is forgotten
     assert kept(path) == 8
+    write(tmp_path / "later.sqlite", seed=1)
+    later = resume(path, timesteps=224, ratings=tmp_path / "later.sqlite")
+    assert kept(path) == 4
+    assert later.model.learning_starts == SMALL["learning_starts"] + 192  # however often ratings come
     (path / RATINGS).unlink()
     with pytest.raises(RunError, match=r"ratings.json, from which .* is missing: give the file again"):
-        resume(path, timesteps=224)
+        resume(path, timesteps=256)
 
 
 def kept(path):

@@ -147,7 +147,10 @@ def learn_from_ratings(
     if state is not None and before != calibration.digest and isinstance(model, OffPolicyAlgorithm):
         assert model.replay_buffer is not None
         model.replay_buffer.reset()
-        model.learning_starts += model.num_timesteps  # not from a handful of transitions
+        # Not from a handful of transitions; and as the run was asked, however often ratings have come before.
+        usual = getattr(model, "usual_learning_starts", model.learning_starts)
+        model.usual_learning_starts = usual  # type: ignore[attr-defined] # which is saved with the model
+        model.learning_starts = model.num_timesteps + usual
     return {"file": file, "sha256": calibration.digest, **calibration.to_dict(), "left_out": rated.left_out}
 
 
