@@ -102,6 +102,12 @@ def test_values_of_generic_rules():
     assert RULES["full-power"].decide(box, torch.zeros(1, 2)).tolist() == [[2.0, 8.0]]
 
 
+@pytest.mark.parametrize("feasible", [Simplex, Budget, lambda n, total: Box(0.0, total, (n,))])
+def test_best_single_is_not_sought_among_too_many(feasible):
+    assert "best-single" in applicable_rules(Own(feasible(1000, 1.0)))
+    assert "best-single" not in applicable_rules(Own(feasible(1001, 1.0)))
+
+
 def test_best_single_does_not_depend_on_the_chunk(monkeypatch):
     contexts = POWER.sample_contexts(50, generator(3))
     whole = RULES["best-single"].decide(POWER, contexts)

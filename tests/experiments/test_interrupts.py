@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from netdiffuse.experiments.interrupts import stop_on_interrupt
+from netdiffuse.experiments.interrupts import interrupts_held, stop_on_interrupt
 
 
 @contextmanager
@@ -26,6 +26,30 @@ def test_the_first_interrupt_is_a_wish_and_the_second_an_order():
             assert stop.is_set()
             with pytest.raises(KeyboardInterrupt):
                 signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_while_it_saves_an_interrupt_waits():
+    stop, saved = threading.Event(), []
+    with handling(signal.default_int_handler):
+        with stop_on_interrupt(stop):
+            with interrupts_held():
+                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)  # however impatient somebody is, it is one
+                saved.append(stop.is_set())
+            assert stop.is_set()
+            with pytest.raises(KeyboardInterrupt), interrupts_held():  # the second one of those that count
+                signal.raise_signal(signal.SIGINT)
+                saved.append("all of it")
+        assert saved == [False, "all of it"]
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_what_fails_while_an_interrupt_waits_is_told():
+    with handling(signal.default_int_handler):
+        with pytest.raises(OSError, match="no space"), interrupts_held():
+            signal.raise_signal(signal.SIGINT)
+            raise OSError("no space")
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 

@@ -140,6 +140,43 @@ def test_seconds_of_training_leave_out_evaluations(tmp_path):
     assert (ended - began) - (last - first) >= 0.05 * between
 
 
+@pytest.mark.parametrize("share", [1.0, 0.3])
+def test_an_interrupt_in_the_final_evaluation_leaves_it_to_the_next_resume(tmp_path, share):
+    class Impatient(Target):
+        """Whoever trained it presses Ctrl-C when it is judged."""
+
+        trained = False
+
+        def utility(self, contexts, decisions):
+            if self.trained and len(contexts) == FEW["contexts"]:
+                signal.raise_signal(signal.SIGINT)
+            return super().utility(contexts, decisions)
+
+    problem, stop = Impatient(), threading.Event()
+
+    def report(now):
+        if now.fraction >= share:
+            problem.trained = True
+            stop.set()
+
+    arguments = {"timesteps": 640, "n_envs": 8, "settings": SAC_SETTINGS, **FEW}
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
+    try:
+        run = train(problem, "sac", out=tmp_path / "run", stop=stop, report=report, **arguments)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not run.finished
+    assert run.summary["evaluation_interrupted"]
+    assert run.summary["evaluation"]["contexts"] == OneShotTask.quick_samples  # the last one of the training
+    assert run.summary["evaluation"]["optimality_percent"] == run.curve["optimality_percent"].iloc[-1]
+    judged = resume(run.path, problem=Target())
+    assert judged.finished
+    assert "evaluation_interrupted" not in judged.summary
+    whole = train(Target(), "sac", out=tmp_path / "whole", **arguments)
+    assert judged.summary["evaluation"] == whole.summary["evaluation"]
+    assert_equal_models(whole.model, judged.model)
+
+
 def test_a_budget_of_seconds_is_used_and_schedules_follow_it(tmp_path):
     seen = []
     run = train(

@@ -125,6 +125,20 @@ class Browser:
 
         until(act)
 
+    def unfold(self, section: str) -> None:
+        """Open a section that is folded."""
+        item = '.q-expansion-item .q-item[aria-expanded="false"]'
+
+        def act() -> bool:  # a click may miss, for what is above may still be moving
+            if any(section in e.text for e in self.driver.find_elements(By.CSS_SELECTOR, item)):
+                self.click(item, section)
+                time.sleep(0.5)
+                return False
+            return True
+
+        self.with_text(".q-expansion-item .q-item", section)
+        until(act)
+
     def field(self, label: str) -> WebElement:
         return self.find(f'input[aria-label="{label}"], textarea[aria-label="{label}"]')
 

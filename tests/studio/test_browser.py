@@ -50,7 +50,7 @@ def test_a_run_from_the_form_is_stopped_resumed_outlives_the_studio_and_is_looke
     try:
         browser.open(first.url())
         browser.write("seconds", "1000")
-        browser.click(".q-expansion-item .q-item", "Further options")
+        browser.unfold("Further options")
         browser.write("contexts", "100")
         browser.click("button", "Start")
         browser.waits_for(name)
@@ -77,6 +77,8 @@ def test_a_run_from_the_form_is_stopped_resumed_outlives_the_studio_and_is_looke
             assert timesteps(root, name) > stopped_at  # it went on without a studio
             browser.click("a", "Look inside")
             browser.find(f'.nicegui-echart[aria-label^="Decision of {name}"]')
+            assert browser.errors() == []
+            browser.driver.get("about:blank")  # a page would find its studio gone
         finally:
             second.end()
     finally:
@@ -176,7 +178,7 @@ def test_damaged_runs_stand_among_good_ones(server, browser):
 def test_a_bad_value_is_refused_beside_its_field(server, browser, section, label, text, said):
     browser.open(server.url())
     if section is not None:
-        browser.click(".q-expansion-item .q-item", section)
+        browser.unfold(section)
     browser.write(label, text)
     browser.click("button", "Start")
     browser.with_text(".q-field--error", said)
@@ -229,7 +231,7 @@ def test_every_control_has_a_label_and_every_word_can_be_read(server, browser, p
         until(lambda: browser.script("return document.body.classList.contains('body--dark')"))
     if path == "/":
         for section in ("Settings of the algorithm", "Arguments of the problem", "Further options"):
-            browser.click(".q-expansion-item .q-item", section)
+            browser.unfold(section)
     time.sleep(1.5)  # until nothing moves any more
     assert browser.script(UNLABELLED) == []
     assert browser.script(CONTRAST) == []

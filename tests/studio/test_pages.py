@@ -40,7 +40,7 @@ def form(server):
     with chromium(1280, 1000) as browser:
         browser.open(server.url())
         for section in WHAT.values():
-            browser.click(".q-expansion-item .q-item", section)
+            browser.unfold(section)
         yield browser
         assert browser.errors() == []
 
@@ -188,7 +188,7 @@ def test_two_tabs_start_and_stop_at_once(tmp_path):
         with chromium() as one, chromium() as other:
             for tab in (one, other):
                 tab.open(server.url())
-                tab.click(".q-expansion-item .q-item", "Further options")
+                tab.unfold("Further options")
                 ask_for(tab, seconds="1000", contexts="100")
             press("Start", one, other)
             until(lambda: sorted(job.run for job in Jobs(root).all()) == [first, second])

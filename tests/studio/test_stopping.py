@@ -76,6 +76,25 @@ def test_pressed_again_and_again_it_is_one_interrupt(tmp_path, training, jobs):
     assert jobs.held_by == "a/b"
 
 
+def test_at_once_is_one_more_interrupt_for_whom_was_told(tmp_path, training, jobs):
+    (tmp_path / "a").mkdir()
+    training.do(str(tmp_path / "a/.lock"))
+    process = holder(tmp_path / "a/.lock")
+    jobs.stop("a", at_once=True)  # an impatient first one is a first one
+    assert training.do("save") == 1
+    assert jobs.was_told("a", process)
+    assert not jobs.was_told("a", process, at_once=True)
+    for impatient in (jobs, jobs, Jobs(tmp_path)):
+        impatient.stop("a", at_once=True)
+    assert training.do("save") == 1
+    assert jobs.was_told("a", process, at_once=True)
+    assert not jobs.was_told("b", process)
+    training.do("let go")
+    jobs.tick()
+    assert not jobs.was_told("a", process)
+    assert not jobs.was_told("a", process, at_once=True)
+
+
 def test_the_next_process_of_a_run_is_told_again(tmp_path, training, jobs):
     (tmp_path / "a").mkdir()
     training.do(str(tmp_path / "a/.lock"))

@@ -12,6 +12,7 @@ from netdiffuse.problems.base import Problem
 from netdiffuse.problems.feasible import Box, Budget, FeasibleSet, Integer, Product, Simplex
 
 CHUNK = 2**22  # numbers of contexts held at a time
+MOST_TRIED = 1000  # entities of which each is tried alone: of k, that takes k**2 numbers a context
 
 
 class Rule(ABC):
@@ -126,8 +127,8 @@ class BestSingle(Rule):
     description = "everything to the entity that is best when served alone"
 
     def applies(self, problem: Problem) -> bool:
-        """Whether the decision is one `Simplex`, `Budget` or `Box`."""
-        return isinstance(problem.feasible, (Simplex, Budget, Box))
+        """Whether the decision is one `Simplex`, `Budget` or `Box`, of at most `MOST_TRIED` entries."""
+        return isinstance(problem.feasible, (Simplex, Budget, Box)) and problem.feasible.action_size <= MOST_TRIED
 
     def _decide(self, problem: Problem, contexts: Tensor, generator: torch.Generator | None) -> Tensor:  # noqa: ARG002
         candidates = _one_served(problem.feasible).to(contexts)  # (k, *decision_shape)

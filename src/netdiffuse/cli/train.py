@@ -115,6 +115,7 @@ def train(
     from netdiffuse.cli.output import alone_on_stdout, show_run
     from netdiffuse.experiments.figures import plot_run
     from netdiffuse.experiments.progress import ProgressLine
+    from netdiffuse.experiments.run import NOT_JUDGED
     from netdiffuse.experiments.settings import parse_assignments
 
     with alone_on_stdout(json_), ProgressLine() as line:
@@ -154,6 +155,10 @@ def train(
         print(json.dumps(summary))
     else:
         show_run(run.path, summary, figures)
+    if summary.get(NOT_JUDGED):
+        judged = "the final evaluation was interrupted, above is the last one of the training"
+        print(f"{judged}; go on with: netdiffuse train --resume {run.path}", file=sys.stderr)
+        return 130
     if not run.finished:
         print(f"stopped early; go on with: netdiffuse train --resume {run.path}", file=sys.stderr)
         return 130

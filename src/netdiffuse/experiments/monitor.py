@@ -13,6 +13,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from netdiffuse.experiments.budget import Budget
 from netdiffuse.experiments.checkpoints import restore_moment, save_checkpoint
 from netdiffuse.experiments.clock import TrainingClock
+from netdiffuse.experiments.interrupts import interrupts_held
 from netdiffuse.experiments.logs import make_logger
 from netdiffuse.experiments.policies import undisturbed
 from netdiffuse.experiments.tasks import Score
@@ -129,6 +130,11 @@ class Monitor(BaseCallback):
         self._checkpoint()
         self.model.logger.close()
 
+    @property
+    def evaluation(self) -> dict[str, Any]:
+        """The latest one."""
+        return self._evaluation
+
     def _fraction(self) -> float:
         return self.budget.fraction(self.clock.elapsed, self.model.num_timesteps)
 
@@ -173,6 +179,7 @@ class Monitor(BaseCallback):
             "next_evaluation": self._next_evaluation,
             "budget": self.budget.as_dict(),
         }
-        save_checkpoint(self.run_dir, self.model, progress)
+        with interrupts_held():
+            save_checkpoint(self.run_dir, self.model, progress)
         self._saved = time.monotonic()
         self._wait = max(self._interval, (self._saved - began) / CHECKPOINT_SHARE)

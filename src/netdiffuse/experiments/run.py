@@ -33,6 +33,7 @@ CONFIG, SUMMARY, PROGRESS, FIGURES, OWN_PROBLEM, LOCK = (
     "problem.pkl",
     ".lock",
 )
+NOT_JUDGED = "evaluation_interrupted"  # in summary.json: its evaluation is the last one of the training
 LEVEL = "baseline/"  # begins the names of rules in progress.csv
 _SUMMARY_TYPES: dict[str, type | tuple[type, ...]] = {
     "problem": str,
@@ -200,9 +201,11 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether the whole budget has been used."""
+        """Whether the whole budget has been used, and what was learned was judged."""
         summary = self.summary
-        return summary is not None and self.budget.fraction(summary["train_seconds"], summary["timesteps"]) >= 1
+        if summary is None or summary.get(NOT_JUDGED):
+            return False
+        return self.budget.fraction(summary["train_seconds"], summary["timesteps"]) >= 1
 
     @property
     def curve(self) -> pd.DataFrame:

@@ -26,13 +26,13 @@ from netdiffuse.experiments.checkpoints import (
 from netdiffuse.experiments.clock import TrainingClock, warm_up
 from netdiffuse.experiments.config import Config, check_device, default_out, plain, portable_name, versions
 from netdiffuse.experiments.evaluation import SEED
-from netdiffuse.experiments.interrupts import stop_on_interrupt
+from netdiffuse.experiments.interrupts import interrupts_held, stop_on_interrupt
 from netdiffuse.experiments.monitor import Monitor, Report, TrainingStopped
 from netdiffuse.experiments.options import check_options
 from netdiffuse.experiments.policies import undisturbed
 from netdiffuse.experiments.ratings import learn_from_ratings
 from netdiffuse.experiments.rewards import Reward, check_reward, rewarding
-from netdiffuse.experiments.run import CONFIG, SUMMARY, Run, refuse_occupied
+from netdiffuse.experiments.run import CONFIG, NOT_JUDGED, SUMMARY, Run, refuse_occupied
 from netdiffuse.experiments.tasks import AnyTask, Score, make_task
 from netdiffuse.problems.base import Problem
 from netdiffuse.users.llm import LLMRewardOptions
@@ -63,7 +63,8 @@ def train(
     """Train a policy, and leave everything in a run's folder.
 
     Nothing is written before every argument has been checked. Ctrl-C stops at the next rollout boundary with
-    everything saved: the returned run is then not `finished`, and `resume` goes on with it.
+    everything saved: the returned run is then not `finished`, and `resume` goes on with it. Another Ctrl-C, or one
+    during the final evaluation, leaves that out: the last evaluation of the training stands in, and `resume` judges.
 
     Args:
         problem: a name, "file.py:Class", a Gymnasium id, or a `Problem` of your own.
@@ -296,18 +297,22 @@ def _fit(
         finally:
             clock.stop()
             release(model)
-        monitor.finish()
-        summary = {
-            "problem": run.config.problem,
-            "algorithm": run.config.algorithm,
-            "seed": run.config.seed,
-            "timesteps": model.num_timesteps,
-            "train_seconds": clock.elapsed,
-            "evaluation": final(model),
-        }
-        if reward is not None:
-            summary["rater"] = reward.summary()
-        if learned is not None:
-            summary["ratings"] = dict(learned)
-        write_json(run.path / SUMMARY, summary)
+    summary: dict[str, Any] = {
+        "problem": run.config.problem,
+        "algorithm": run.config.algorithm,
+        "seed": run.config.seed,
+        "timesteps": model.num_timesteps,
+        "train_seconds": clock.elapsed,
+    }
+    try:
+        with interrupts_held():
+            monitor.finish()
+        summary["evaluation"] = final(model)
+    except KeyboardInterrupt:  # all that was learned is saved: what was last known of it stands in
+        summary |= {"evaluation": monitor.evaluation, NOT_JUDGED: True}
+    if reward is not None:
+        summary["rater"] = reward.summary()
+    if learned is not None:
+        summary["ratings"] = dict(learned)
+    write_json(run.path / SUMMARY, summary)
     return run

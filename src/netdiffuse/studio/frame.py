@@ -8,7 +8,14 @@ from nicegui import app, ui
 from netdiffuse.studio.repeat import Lines
 
 VIEWS = {"/": "Train", "/inside": "Look inside", "/compare": "Compare", "/denoise": "Denoise", "/users": "Users"}
-STATES = {"running": "#0072B2", "finished": "#00704F", "stopped": "#8A5A00", "damaged": "#B3261E", "waiting": "#5F5F5F"}
+STATES = {
+    "running": "#0072B2",
+    "evaluating": "#0072B2",
+    "finished": "#00704F",
+    "stopped": "#8A5A00",
+    "damaged": "#B3261E",
+    "waiting": "#5F5F5F",
+}
 CSS = """
 :root { --ink: #1b1f24; --muted: #5b636e; --line: #d9dde3; --surface: #ffffff; --ground: #f5f6f8; --accent: #00609a;
   --bad: #b3261e; }

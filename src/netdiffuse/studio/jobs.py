@@ -115,10 +115,18 @@ class Jobs:
         for ending in ("json", "lock", "log"):
             (self.folder / f"{checked_id(id_)}.{ending}").unlink(missing_ok=True)
 
-    def stop(self, run: str) -> None:
+    def was_told(self, run: str, process: Holder, at_once: bool = False) -> bool:
+        """Whether the process that trains a run was told to stop; with `at_once`, whether to stop at once."""
+        return self._stopping.was_told(run, process, at_once)
+
+    def stop(self, run: str, at_once: bool = False) -> None:
         """Have a run stop with everything saved, whoever started it; the queue goes on.
 
         Asked for again while it saves, it changes nothing. What waited to go on with the run does not wait any more.
+
+        Args:
+            run: name of the run.
+            at_once: of one that was told before: to leave out its final evaluation.
 
         Raises:
             RunError: it does not run, or on another machine.
@@ -126,7 +134,8 @@ class Jobs:
         process = self._holder(run)
         if process is None:
             raise RunError(f"'{run}' does not run")
-        self._stopping.tell(run, process)
+        if not self._stopping.tell(run, process) and at_once:
+            self._stopping.tell(run, process, at_once=True)
         for job in self.all():
             if job.run == run and job.state == "queued":
                 self.remove(job.id)

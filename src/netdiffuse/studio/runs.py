@@ -30,7 +30,7 @@ class RunRecord:
     Attributes:
         path: the folder.
         name: its path below the runs folder, with slashes.
-        state: "running" while a process trains it; "finished" once its budget is used; "stopped" before that;
+        state: "running" while a process trains it; "finished" once its budget is used and it was judged; "stopped" before that;
             "damaged" where its files cannot be used.
         changed: when its files changed last, in seconds since the epoch.
         config: what was asked for; None where damaged.
@@ -64,6 +64,7 @@ class Progress:
         timesteps: likewise environment steps.
         steps_per_second: timesteps a second of training between the last two evaluations; None before there are two.
         seconds_left: an estimate for a run that goes on, or None.
+        evaluating: whether it goes on, its budget is used, and what was learned is judged now.
     """
 
     fraction: float
@@ -71,6 +72,7 @@ class Progress:
     timesteps: int
     steps_per_second: float | None
     seconds_left: float | None
+    evaluating: bool = False
 
 
 class RunStore:
@@ -119,10 +121,9 @@ class RunStore:
         name = path.relative_to(self.root).as_posix()
         try:
             run = Run(path)
-            summary = run.summary
+            summary, done = run.summary, run.finished
         except (RunError, OSError) as error:
             return RunRecord(path, name, "damaged", 0.0, error=str(error))
-        done = summary is not None and run.budget.fraction(summary["train_seconds"], summary["timesteps"]) >= 1
         return RunRecord(path, name, "finished" if done else "stopped", 0.0, run.config, summary)
 
 
@@ -196,6 +197,8 @@ def progress_of(record: RunRecord, curve: pd.DataFrame | None, now: float | None
     if len(curve) > 1:
         span = float(curve["seconds"].iloc[-1] - curve["seconds"].iloc[-2])
         speed = float(curve["timesteps"].iloc[-1] - curve["timesteps"].iloc[-2]) / span if span > 0 else None
+    unit = "seconds" if budget["seconds"] is not None else "timesteps"
+    evaluating = record.state == "running" and (seconds if unit == "seconds" else timesteps) >= budget[unit]
     waited = max(0.0, (time.time() if now is None else now) - record.changed) if record.state == "running" else 0.0
     left: float | None
     if budget["seconds"] is not None:
@@ -204,7 +207,8 @@ def progress_of(record: RunRecord, curve: pd.DataFrame | None, now: float | None
     else:
         used = min(timesteps + waited * (speed or 0.0), budget["timesteps"])
         fraction, left = used / budget["timesteps"], (budget["timesteps"] - used) / speed if speed else None
-    return Progress(min(fraction, 1.0), seconds, timesteps, speed, left if record.state == "running" else None)
+    left = left if record.state == "running" and not evaluating else None
+    return Progress(min(fraction, 1.0), seconds, timesteps, speed, left, evaluating)
 
 
 def _run_folders(root: Path, depth: int) -> Iterator[Path]:

@@ -41,6 +41,7 @@ class RunPanel:
         self._newest = Newest()
         self._drawn: object = None
         self._buttons: object = None
+        self._evaluating = ""  # the run that was judged when it was last looked at
         with card("Run") as title:
             self._title = title
             self._name = title.default_slot.children[0]
@@ -81,6 +82,8 @@ class RunPanel:
         """Show the run as it is now."""
         record = self.record
         self._name.text = self.name or (record.name if record else "Run")  # type: ignore[attr-defined]
+        if record is None or record.name != self._evaluating:
+            self._evaluating = ""
         self._show_buttons(record)
         if record is None or record.config is None:
             waits = any(job.run == self.name and job.state != "ended" for job in self.studio.queue)
@@ -103,6 +106,8 @@ class RunPanel:
         self._trouble.text = trouble
         self._trouble.set_visibility(bool(trouble))
         progress = progress_of(record, curve)
+        self._evaluating = record.name if progress.evaluating else ""
+        self._show_buttons(record)
         self._show_numbers(record, curve, progress)
         self._bar.value = progress.fraction
         self._draw(record, curve, levels, record.name)
@@ -184,7 +189,10 @@ class RunPanel:
         with self._badge:
             state_badge(state)
         with self._actions:
-            if record.state == "running":
+            if state == "stopping":
+                again = self._button("Stop at once", "stop", lambda: self.studio.jobs.stop(record.name, at_once=True))
+                again.tooltip("without the final evaluation; Resume makes up for it")
+            elif record.state == "running" and state != "stopping at once":
                 self._button("Pause", "pause", lambda: self.studio.jobs.pause(record.name))
                 self._button("Stop", "stop", lambda: self.studio.jobs.stop(record.name))
             elif record.state == "stopped":
@@ -196,7 +204,13 @@ class RunPanel:
                 repeat_button(lambda: self._lines(record))
 
     def _state(self, record: RunRecord) -> str:
-        """A run's state in a word; of one that has stopped, whether it is to go on."""
+        """A run's state in a word; of one that runs, what it is about, of one that has stopped, if it is to go on."""
+        if record.holder is not None:
+            if self.studio.jobs.was_told(record.name, record.holder, at_once=True):
+                return "stopping at once"
+            if self.studio.jobs.was_told(record.name, record.holder):
+                return "stopping"
+            return "evaluating" if self._evaluating == record.name else record.state
         if record.state == "stopped":
             if any(job.run == record.name and job.state == "queued" for job in self.studio.queue):
                 return "waits"
@@ -204,7 +218,7 @@ class RunPanel:
                 return "paused"
         return record.state
 
-    def _button(self, text: str, icon: str, act: Any) -> None:
+    def _button(self, text: str, icon: str, act: Any) -> ui.button:
         async def do() -> None:
             try:
                 act()
@@ -214,6 +228,7 @@ class RunPanel:
                 said(error)
 
         button = ui.button(text, icon=icon, on_click=do).props("flat dense")
+        return button
 
     def _go_on(self, record: RunRecord) -> None:
         assert record.config is not None
