@@ -1,6 +1,6 @@
 """The form of a training: every field with its default, its help and, beside it, what is wrong with it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nicegui import ui
@@ -16,6 +16,7 @@ from netdiffuse.studio.repeat import Training
 
 DEFAULTS = {"seconds": "30"}  # where neither seconds nor timesteps are given
 FIRST = ("seconds", "timesteps", "seed")  # options that are always in sight
+MARK = "data-field"  # attribute of a field's input, by which the page tells what stands in it
 WHAT = {"algorithm": "Settings of the algorithm", "problem": "Arguments of the problem", "options": "Further options"}
 
 
@@ -23,11 +24,15 @@ class Form:
     """Choose a problem and an algorithm, and set what can be set of them. It draws itself where it is made.
 
     Args:
+        changed: called after each change.
         problem: chosen at first.
         algorithm: likewise.
     """
 
-    def __init__(self, problem: str = "power-allocation", algorithm: str = "gddpg") -> None:
+    def __init__(
+        self, changed: Callable[[], None], problem: str = "power-allocation", algorithm: str = "gddpg"
+    ) -> None:
+        self._changed = changed
         self._fields: dict[str, dict[str, Field]] = {"algorithm": {}, "problem": {}, "options": {}}
         self._inputs: dict[tuple[str, str], ValidationElement[Any]] = {}
         self._no_problem: str | None = None  # what is wrong with the problem itself, whatever learns it
@@ -55,6 +60,8 @@ class Form:
                 self._sections[part] = ui.column().classes("w-full gap-2")
         self._new_algorithm()
         self._new_problem()
+        for choice in (self.problem, self.algorithm):
+            choice.on_value_change(changed)
 
     def training(self) -> Training | None:
         """What is asked for; None where a field is wrong, which is then in sight."""
@@ -85,12 +92,44 @@ class Form:
                 return
         self.problem.error = message
 
+    @property
+    def entries(self) -> dict[str, Any]:
+        """All that was chosen and filled in, for `fill`."""
+        return {
+            "problem": self.problem.value,
+            "algorithm": self.algorithm.value,
+            "fields": {part: self._texts(part) for part in self._fields},
+        }
+
+    def fill(self, entries: Mapping[str, Any]) -> None:
+        """Choose and fill in what `entries` was, and show where."""
+        self.algorithm.value = entries["algorithm"]
+        if entries["problem"] not in self.problem.options:  # the user's own, typed
+            self.problem.set_options([*self.problem.options, entries["problem"]])
+        self.problem.value = entries["problem"]
+        for part, texts in entries["fields"].items():
+            for name, value in texts.items():
+                self._inputs[part, name].value = value
+                if part != "options" or name not in FIRST:
+                    self._headings[part].open()
+
+    def take(self, shown: Mapping[str, str]) -> None:
+        """Take what stands in the fields of the page, of which not all may have arrived over a connection that broke.
+
+        Args:
+            shown: `MARK` to text.
+        """
+        for (part, name), one in self._inputs.items():
+            text = shown.get(f"{part}.{name}")
+            if text is not None and text != (one.value or ""):
+                one.value = text
+
     def _texts(self, part: str) -> dict[str, Any]:
         """What differs from the defaults."""
         found = {}
         for name, field in self._fields[part].items():
             value = self._inputs[part, name].value
-            if field.kind == "text" or str(value) != field.default:
+            if value if field.kind == "text" else str(value) != field.default:
                 found[name] = value
         return found
 
@@ -136,7 +175,7 @@ class Form:
             one = ui.input(
                 field.name, placeholder=field.default or DEFAULTS.get(field.name, "unless told"), validation=check
             )
-            one.props("stack-label")
+            one.props("stack-label").props[MARK] = f"{part}.{field.name}"
         else:
             choices = ["True", "False"] if field.kind == "switch" else list(field.choices)
             one = ui.select(choices, label=field.name, value=field.default, validation=check)
@@ -144,4 +183,5 @@ class Form:
         one.classes("w-full").props(f'dense hide-bottom-space hint="{hint}"')
         if not hint:
             one.tooltip(field.hint)
+        one.on_value_change(self._changed)
         self._inputs[part, field.name] = one

@@ -30,8 +30,8 @@ class RunRecord:
     Attributes:
         path: the folder.
         name: its path below the runs folder, with slashes.
-        state: "running" while a process trains it; "finished" once its budget is used and it was judged; "stopped" before that;
-            "damaged" where its files cannot be used.
+        state: "running" while a process trains it; "finished" once its budget is used and it was judged; "stopped"
+            before that; "damaged" where its files cannot be used.
         changed: when its files changed last, in seconds since the epoch.
         config: what was asked for; None where damaged.
         summary: summary.json, or None before the first stop.

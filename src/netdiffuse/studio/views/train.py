@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from nicegui import run, ui
+from nicegui import app, run, ui
+from nicegui.events import GenericEventArguments
 
-from netdiffuse.common import NetdiffuseError, checks
+from netdiffuse.common import NetdiffuseError
 from netdiffuse.studio.fields import refusal
-from netdiffuse.studio.form import Form
+from netdiffuse.studio.form import MARK, Form
 from netdiffuse.studio.frame import card, page, repeat_button, said
 from netdiffuse.studio.repeat import Lines, Training
 from netdiffuse.studio.state import EVERY_S, Studio
@@ -16,20 +17,23 @@ from netdiffuse.studio.views.run_panel import RunPanel
 from netdiffuse.studio.views.run_table import RunTable
 
 MOST_SEEDS = 100
+KEPT = "form"  # where a tab keeps what stands in it
+SHOWN = f"""() => emit(Object.fromEntries(
+  [...document.querySelectorAll('[{MARK}]')].map(field => [field.getAttribute('{MARK}'), field.value])))"""
 
 
 def pages(studio: Studio) -> None:
     """Register the page."""
 
     @ui.page("/")
-    def train(run: str = "") -> None:
+    async def train(run: str = "") -> None:
         with page("/", str(studio.shown)), ui.row().classes("w-full gap-4 items-start"):
             with (
                 ui.column()
                 .classes("col-12 col-md-4 gap-4")
                 .style("max-width: 420px; min-width: 300px; flex: 1 1 320px")
             ):
-                form_card(studio, lambda name: choose(name))
+                fill = form_card(studio, lambda name: choose(name))
             with ui.column().classes("col gap-4").style("flex: 3 1 420px; min-width: 0"):
                 queue = QueuePanel(studio)
                 panel = RunPanel(studio, run)
@@ -44,29 +48,48 @@ def pages(studio: Studio) -> None:
             await panel.refresh()
 
         ui.timer(EVERY_S, refresh)
+        await ui.context.client.connected()
+        fill()
 
 
-def wrong_count(value: Any) -> str | None:
+def wrong_count(text: str) -> str | None:
     """What is wrong with a number of seeds, or None."""
-    if value is None:  # also what a browser cannot read as a number, such as 1e999
-        return f"give a number of seeds from 1 to {MOST_SEEDS}"
     try:
-        checks.finite("seeds", value)
-        checks.integer("seeds", int(value) if value == int(value) else value, maximum=MOST_SEEDS)
-    except NetdiffuseError as error:
-        return str(error)
-    return None
+        if 1 <= int(text) <= MOST_SEEDS:
+            return None
+    except ValueError:
+        pass
+    return f"give a whole number of seeds from 1 to {MOST_SEEDS}"
 
 
-def form_card(studio: Studio, choose: Callable[[str], None]) -> None:
-    """The card of the form, with its buttons; `choose` is told the name of a run that is started."""
+def form_card(studio: Studio, choose: Callable[[str], None]) -> Callable[[], None]:
+    """The card of the form, with its buttons.
+
+    Args:
+        studio: starts the runs.
+        choose: told the name of a run that is started.
+
+    Returns:
+        Fills in again what stood in the form before the page was loaded anew, once the page is connected.
+    """
     with card("New run") as title:
         with title:
             ui.space()
             repeat_button(lambda: lines())
-        form = Form()
-        repeats = ui.number("Seeds", value=1, validation=wrong_count).classes("col")
-        repeats.props('dense hide-bottom-space hint="runs, each with the next seed"')
+
+        def keep() -> None:
+            app.storage.tab[KEPT] = {"form": form.entries, "seeds": repeats.value}
+
+        def fill() -> None:
+            kept: Any = app.storage.tab.get(KEPT)
+            if kept is not None:
+                form.fill(kept["form"])
+                repeats.value = kept["seeds"]
+
+        form = Form(keep)
+        repeats = ui.input("Seeds", value="1", validation=wrong_count, on_change=keep).classes("col")
+        repeats.props('dense hide-bottom-space inputmode=numeric hint="runs, each with the next seed"')
+        repeats.props[MARK] = "seeds"
 
         def lines() -> Lines | None:
             training = asked()
@@ -80,15 +103,16 @@ def form_card(studio: Studio, choose: Callable[[str], None]) -> None:
             return training.lines_of_seeds({seed: str(studio.shown / name) for seed, name in names.items()})
 
         def seeds(training: Training) -> range:
-            count = int(repeats.value)
             first = int(training.options.get("seed", 0))
-            return range(first, first + count)
+            return range(first, first + int(repeats.value))
 
         def asked() -> Training | None:
             training = form.training()  # shows all that is wrong, whether the number of seeds is or not
             return training if repeats.validate() else None
 
-        async def start() -> None:
+        async def start(shown: GenericEventArguments) -> None:
+            form.take(shown.args)
+            repeats.value = shown.args["seeds"]
             training = asked()
             if training is None:
                 return
@@ -114,4 +138,6 @@ def form_card(studio: Studio, choose: Callable[[str], None]) -> None:
 
         with ui.row().classes("w-full items-start no-wrap gap-3"):
             repeats.move(target_container=ui.column().classes("col"))
-            button = ui.button("Start", icon="play_arrow", on_click=start, color="accent").classes("q-mt-sm")
+            button = ui.button("Start", icon="play_arrow", color="accent").classes("q-mt-sm")
+            button.on("click", start, js_handler=SHOWN)  # starts what is seen
+    return fill
