@@ -113,6 +113,8 @@ def test_prompts_share_their_first_steps(server, browser):
     browser.write("Prompts, one a user and line", "an apple on a table")
     browser.click("button", "Denoise")
     browser.waits_for("give two prompts or more")
+    assert browser.says("chosen by meaning")  # why k cannot be filled in
+    assert browser.says("an exact hand-off has none")
     browser.field("Prompts, one a user and line").send_keys("\na lemon on a table")
     browser.click(".q-toggle", "Choose shared steps by meaning")
     browser.write("Steps", "4")
@@ -123,10 +125,14 @@ def test_prompts_share_their_first_steps(server, browser):
     browser.waits_for("own steps")
     browser.find('[aria-label="Denoising step"] [tabindex]').send_keys(*[Keys.ARROW_LEFT] * 2)
     browser.waits_for("hand-off")
+    assert not browser.says("The form has changed since")
+    browser.write("Seed", "1")
+    browser.waits_for("The form has changed since")
     typed = """an "apple" isn't <b>a lemon</b>"""
     browser.write("Prompts, one a user and line", f"{typed}\na lemon on a table")
     browser.click("button", "Denoise")
     until(lambda: browser.script("return [...document.images].map(image => image.alt)").count(f"{typed}, alone") == 1)
+    assert not browser.says("The form has changed since")
     browser.write("Model", "no/such/folder")
     browser.click("button", "Denoise")
     browser.waits_for("the model 'no/such/folder' cannot be opened")

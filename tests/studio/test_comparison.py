@@ -94,6 +94,17 @@ def test_what_cannot_be_compared_is_said(store):
     assert "begun" in chosen(store, "begun", "ppo-1").left_out[0]
 
 
+def test_what_was_not_judged_is_not_compared(store):
+    hasty = store.root / "hasty"
+    shutil.copytree(store.root / "ppo-1", hasty)
+    summary = json.loads((hasty / "summary.json").read_text()) | {"evaluation_interrupted": True}
+    (hasty / "summary.json").write_text(json.dumps(summary))
+    found = chosen(store, "hasty", "ppo-2")
+    assert RunStore(store.root).get("hasty").state == "stopped"
+    shutil.rmtree(hasty)
+    assert (found.names, found.left_out) == (["ppo-2"], ["hasty, whose final evaluation was interrupted: resume it"])
+
+
 def test_a_seed_counts_once_and_the_newest_of_it(store):
     again = store.root / "again"
     shutil.copytree(store.root / "ppo-1", again)

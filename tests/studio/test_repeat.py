@@ -49,6 +49,17 @@ def test_the_command_and_the_python_repeat_a_training(root):
     assert again.options.items() >= ASKED.options.items()
 
 
+def test_a_run_that_has_learned_from_ratings_says_so(root):
+    config = experiments.load(root / "command").config
+    lines = Training.lines_of(config, "again", "rated by people.sqlite")
+    assert lines.command.endswith(Training.of(config).lines("again").command)
+    told = "# netdiffuse train --resume again --ratings 'rated by people.sqlite' --timesteps 1024\n"
+    assert told in lines.command
+    assert told in lines.python
+    assert compile(lines.python, "lines", "exec")
+    assert Training.lines_of(config, "again") == Training.of(config).lines("again")
+
+
 def printed_by(python: str) -> list[list[float]]:
     """The rows that a program prints."""
     done = subprocess.run([sys.executable, "-c", python], capture_output=True, text=True, check=True)

@@ -41,7 +41,7 @@ def axis(name: str, below: bool = False, **more: Any) -> Options:
     """An axis with its label at its end, or below it; bounds that are no round numbers are not written."""
     label = {**TEXT, "hideOverlap": True}
     for bound, shown in (("min", "showMinLabel"), ("max", "showMaxLabel")):
-        if more.get(bound) and not below:
+        if more.get(bound) and not below and more[bound] not in range(1, 11):
             label[shown] = False
     made: Options = {
         "type": "value",

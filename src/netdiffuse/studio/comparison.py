@@ -17,6 +17,7 @@ from netdiffuse.experiments.figures.comparison import comparison_figure
 from netdiffuse.experiments.figures.curves import Curve, band, curves_figure
 from netdiffuse.experiments.figures.style import styled
 from netdiffuse.experiments.results import Row, measure_in, time_to
+from netdiffuse.experiments.run import NOT_JUDGED
 from netdiffuse.studio.pooling import Candidate, doubled, labels
 from netdiffuse.studio.runs import RunRecord
 
@@ -52,8 +53,8 @@ class Chosen:
         rows: as in a comparison's results.json; runs of one method that differ in more than the seed have a name
             of their own there.
         names: of the runs, one a row.
-        left_out: why runs are not among them: they are damaged, have not come to a stop, repeat a seed, or are of
-            another problem, or another kind of it, than the first.
+        left_out: why runs are not among them: they are damaged, have not come to a stop, were not judged, repeat a
+            seed, or are of another problem, or another kind of it, than the first.
 
     Raises:
         InvalidValueError: none that can be used.
@@ -67,6 +68,9 @@ class Chosen:
             try:
                 run = load(record.path)
                 row = row_of(run)
+                if run.summary is not None and run.summary.get(NOT_JUDGED):
+                    self.left_out.append(f"{record.name}, whose final evaluation was interrupted: resume it")
+                    continue
                 found.append((Candidate(record.name, row["method"], run.config, run.finished, record.changed), row))
             except (RunError, OSError) as error:
                 self.left_out.append(str(error))

@@ -51,6 +51,18 @@ class Training:
         options |= {} if config.contexts is None else {"contexts": config.contexts}
         return cls(config.problem, config.algorithm, options, config.settings, config.problem_args)
 
+    @classmethod
+    def lines_of(cls, config: Config, out: str, ratings: str | None = None) -> Lines:
+        """That repeat a run, into a folder; `ratings` is the file that it has learned from on the way."""
+        asked = cls.of(config)
+        lines = asked.lines(out)
+        if ratings is None:
+            return lines
+        words = ["train", "--resume", out, "--ratings", ratings]
+        words += [word for unit, end in config.budget.items() if end is not None for word in (f"--{unit}", str(end))]
+        note = f"# on the way it has learned from ratings: stop there, and go on with\n# {command(words)}\n"
+        return Lines(note + lines.python, note + lines.command)
+
     def with_seed(self, seed: int) -> "Training":
         """The same with another seed."""
         return dataclasses.replace(self, options={**self.options, "seed": seed})

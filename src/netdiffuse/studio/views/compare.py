@@ -42,6 +42,7 @@ class _Comparison:
                     ui.button("None", on_click=lambda: self._tick(False)).props("flat dense")
                 self.boxes: dict[str, ui.checkbox] = {}
                 self.list = ui.column().classes("w-full gap-0").style("max-height: 460px; overflow-y: auto")
+                self.without = ui.label().classes("nd-muted")
             with ui.column().classes("gap-4").style("flex: 3 1 520px; min-width: 0"):
                 with card("Learning curves") as title:
                     with title:
@@ -67,7 +68,10 @@ class _Comparison:
     def _problems(self) -> None:
         """Offer the problems that have results."""
         records = [record for record in self.studio.records if record.summary is not None]
-        if [record.name for record in records] == [record.name for record in self.records]:
+        without = len(self.studio.records) - len(records)
+        self.without.text = f"{without} more have no result yet: Compare shows what has come to a stop."
+        self.without.set_visibility(without > 0)
+        if [(record.name, record.summary) for record in records] == [(r.name, r.summary) for r in self.records]:
             return
         self.records = records
         names = list(dict.fromkeys(record.problem for record in records))

@@ -48,19 +48,31 @@ class _Form:
             with ui.row().classes("w-full no-wrap gap-3"):
                 self.steps = _number("Steps", 11, 1, 1000)
                 self.shared = _number("Shared steps k", 5, 0, 1000)
-                self.shared.bind_enabled_from(self.by_meaning, "value", lambda value: not value)
                 self.seed = _number("Seed", 0, 0, 2**32 - 1)
             with ui.row().classes("w-full no-wrap gap-3"):
                 self.codec = ui.select(list(CODECS), label="Codec", value=EXACT).props("dense").classes("col")
                 self.rate = ui.number("Bit error rate", value=0.0, min=0, max=0.5, step=0.01, format="%.3g")
                 self.rate.props("dense hide-bottom-space").classes("col")
-                self.rate.bind_enabled_from(self.codec, "value", lambda value: value != EXACT)
             self.model = ui.input("Model", value=model).props("dense hide-bottom-space").classes("w-full")
             self.model.props('hint="default is the small one that comes along; or a name on a hub, or a folder"')
             self.trouble = ui.label().classes("text-negative").props('role="alert"')
             self.trouble.set_visibility(False)
             self.button = ui.button("Denoise", icon="auto_awesome", on_click=self._go, color="accent")
             self.button.classes("self-end")
+        for field in (self.prompts, self.by_meaning, self.steps, self.shared, self.seed, self.codec, self.rate):
+            field.on_value_change(self._changed)
+        self.model.on_value_change(self._changed)
+        self._open()
+
+    def _open(self) -> None:
+        """Let those fields be filled in that count, and say why others do not."""
+        _closed(self.shared, "chosen by meaning" if self.by_meaning.value else None)
+        _closed(self.rate, "an exact hand-off has none" if self.codec.value == EXACT else None)
+
+    def _changed(self) -> None:
+        self._open()
+        self._has_changed = True
+        self.results.outdated(True)
 
     def _wish(self) -> Wish:
         exact = self.codec.value == EXACT
@@ -84,6 +96,7 @@ class _Form:
     async def _go(self) -> None:
         self.trouble.set_visibility(False)
         self.button.props("loading")
+        self._has_changed = False
         shown, trouble = None, ""
         try:
             shown = await run.io_bound(split_chain, self._wish())
@@ -93,6 +106,7 @@ class _Form:
             return
         if shown is not None:
             self.results.show(shown)
+            self.results.outdated(self._has_changed)  # meanwhile
         self.trouble.text = trouble
         self.trouble.set_visibility(bool(trouble))
         self.button.props(remove="loading")
@@ -102,12 +116,19 @@ class _Results:
     """Each user's chain at the step of the slider, beside what they would have made alone."""
 
     def __init__(self) -> None:
+        self.pictures: list[ui.image] = []
         with card("Shared, handed over, finished"):
+            self.old = ui.label("The form has changed since: press Denoise again.").props('role="status"')
+            self.old.classes("nd-muted").set_visibility(False)
             self.place = ui.column().classes("w-full gap-3")
         with self.place:
             ui.label("Type prompts and press Denoise: those that are alike share their first steps.").classes(
                 "nd-muted"
             )
+
+    def outdated(self, value: bool) -> None:
+        """Whether what is shown, if anything is, was asked for otherwise than the form stands now."""
+        self.old.set_visibility(value and bool(self.pictures))
 
     def show(self, shown: Shown) -> None:
         """Show what was found."""
@@ -127,7 +148,7 @@ class _Results:
                 self.slider = ui.slider(min=0, max=len(shown.at) - 1, step=1, value=len(shown.at) - 1)
                 self.slider.on_value_change(self._draw).props('snap markers aria-label="Denoising step"').classes("col")
             self._strips()
-            self.pictures: list[ui.image] = []
+            self.pictures = []
             self.stages: list[ui.label] = []
             columns = "display: grid; grid-template-columns: repeat(auto-fill, minmax(250px, 1fr)); gap: 16px"
             with ui.element("div").classes("w-full").style(columns):
@@ -200,6 +221,12 @@ def _filled(field: Any) -> float:
     if field.value is None:
         raise InvalidValueError(f"{field.props['label']}: give a number")
     return float(field.value)
+
+
+def _closed(field: Any, why: str | None) -> None:
+    """Close a field, with a reason, or open it."""
+    field.set_enabled(why is None)
+    field.props(f'hint="{why or ""}"')
 
 
 def _number(label: str, value: float, low: float, high: float) -> Any:

@@ -86,13 +86,14 @@ class RunPanel:
             self._evaluating = ""
         self._show_buttons(record)
         if record is None or record.config is None:
-            waits = any(job.run == self.name and job.state != "ended" for job in self.studio.queue)
+            jobs = {job.state: job for job in self.studio.queue if job.run == self.name}
             self._trouble.text = "" if record is None else str(record.error)
             self._trouble.set_visibility(record is not None)
             for one in self._tiles.values():
                 one.text = "–"
             self._bar.value = 0.0
-            self._draw(None, None, {}, "waits for its first evaluation" if waits else "nothing trained yet")
+            waits = "starting" if "running" in jobs else "waits in the queue" if "queued" in jobs else None
+            self._draw(None, None, {}, waits or "nothing trained yet")
             return
         wanted = self._newest.ask()
         trouble, curve = "", None
@@ -252,7 +253,9 @@ class RunPanel:
 
     def _lines(self, record: RunRecord) -> Lines:
         assert record.config is not None
-        return Training.of(record.config).lines(str(self.studio.shown / f"{record.name}-again"))
+        rated = (record.summary or {}).get("ratings")
+        out = str(self.studio.shown / f"{record.name}-again")
+        return Training.lines_of(record.config, out, None if rated is None else rated["file"])
 
 
 def _points(curve: pd.DataFrame, name: str) -> Points:
