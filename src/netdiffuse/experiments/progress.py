@@ -57,7 +57,7 @@ class ProgressLine:
         text = describe(report)
         if self._bar is not None:
             self._bar.update(self._task, completed=report.fraction, description=text)
-        elif report.fraction >= self._next:
+        elif report.fraction >= min(self._next, 1.0):
             self.console.print(f"{100 * report.fraction:3.0f}%  {text}", highlight=False, soft_wrap=True)
             self._next = report.fraction + 1 / PLAIN_LINES
 
