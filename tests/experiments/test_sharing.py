@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from netdiffuse.baselines.denoising_rules import DENOISING_RULES
 from netdiffuse.experiments import train
 from netdiffuse.experiments.compare import compare
+from netdiffuse.experiments.evaluation import SEED
 from netdiffuse.experiments.figures.plot import plot_run
 from netdiffuse.experiments.figures.sharing import (
     all_alike,
@@ -52,6 +53,25 @@ def test_users_are_read_as_entities_with_the_settings_for_many_episodes(run):
     assert model.replay_buffer_kwargs["entities"] == 4
     evaluation = run.evaluate(12)
     assert {"return_mean", "greedy_percent", "qoe", "late_percent", "qoe_frugal"} <= set(evaluation)
+
+
+def test_short_sessions_are_judged_by_more_of_them():
+    usual, short = make_task("shared-denoising"), make_task("shared-denoising", {"users": 4, "slots": 1})
+    assert (usual.samples, usual.quick_samples) == (100, 20)
+    assert (short.samples, short.quick_samples) == (1200, 240)  # as many slots in all
+
+
+def test_a_rule_that_searches_is_played_only_where_it_is_asked_for():
+    task = make_task("shared-denoising", {"users": 2, "groups": 1, "slots": 1})
+    greedy = task.score_rule("greedy", seed=0)
+
+    class Idle:
+        def predict(self, observations, deterministic):
+            return -np.ones((len(observations), 6), np.float32), None
+
+    evaluation = task.score(20, SEED)(Idle())
+    assert set(evaluation["baselines"]) == {"random", "alone", "equal-shares", "greedy"}
+    assert task.score_rule("exhaustive", seed=0)["return_mean"] >= greedy["return_mean"] - 1e-6
 
 
 def test_its_figures_are_drawn(run):

@@ -24,10 +24,12 @@ class DenoisingRule(ABC):
     Attributes:
         name: its name in tables and on the command line.
         description: one line for lists.
+        searches: whether it takes so long to decide that it is played only where it is asked for.
     """
 
     name: ClassVar[str]
     description: ClassVar[str]
+    searches: ClassVar[bool] = False
 
     @abstractmethod
     def choose(self, env: SharedDenoisingVectorEnv, random: np.random.Generator) -> NDArray[np.float32]:
@@ -101,6 +103,7 @@ class Exhaustive(DenoisingRule):
 
     name = "exhaustive"
     description = f"tries all decisions on a grid, for {MOST_SEARCHED} users at most"
+    searches = True
 
     def fits(self, env: SharedDenoisingVectorEnv) -> bool:
         """A few users."""

@@ -29,6 +29,7 @@ class BatchedEnv(VectorEnv[Array, Array, Array]):
         discount: the discount factor that its problem is posed with.
         reference_rule: name of the rule whose return others are given as a percentage of, or None.
         structure: how a network may read an observation, as `Problem.structure`; not "pairs".
+        episode_steps: of every episode; None where they differ in length.
         feasible: the set that actions in [-1, 1] are decoded to, or None.
         entity_rewards: each entity's part of the last step's rewards, shape (num_envs, entities), which add up to them;
             None where rewards have no parts.
@@ -38,6 +39,7 @@ class BatchedEnv(VectorEnv[Array, Array, Array]):
     discount: ClassVar[float] = 0.99
     reference_rule: ClassVar[str | None] = None
     structure: Structure = "vector"
+    episode_steps: int | None = None
     feasible: FeasibleSet | None = None
     entity_rewards: Array | None = None
 

@@ -169,6 +169,7 @@ def test_the_search_finds_what_is_best_now():
 def test_the_search_is_for_few_users():
     assert "exhaustive" not in rules_of(SharedDenoisingVectorEnv(1))
     assert "exhaustive" in rules_of(SharedDenoisingVectorEnv(1, users=3))
+    assert "exhaustive" not in rules_of(SharedDenoisingVectorEnv(1, users=3), searches=False)  # it takes minutes
 
 
 def test_an_equivariant_policy_reads_users_as_entities():

@@ -19,6 +19,7 @@ from netdiffuse.problems.batched import BatchedEnv, BatchedVecEnv
 
 Array = NDArray[Any]
 Act = Callable[[BatchedEnv, Array], Array]
+STEPS, QUICK_STEPS = 1200, 240  # that are judged at least where episodes are short
 
 
 class BatchedTask(SequentialTask):
@@ -43,6 +44,10 @@ class BatchedTask(SequentialTask):
         self.policy = "EquivariantPolicy" if env.structure == "entities" else "MlpPolicy"
         self.reference_rule = env.reference_rule
         self.rules = list(rules_of(env))
+        self.levels = list(rules_of(env, searches=False))  # that every training is held against
+        if env.episode_steps is not None:
+            self.samples = max(self.samples, -(-STEPS // env.episode_steps))
+            self.quick_samples = max(self.quick_samples, -(-QUICK_STEPS // env.episode_steps))
 
     def make(self, n: int) -> BatchedEnv:
         """The environment with n episodes."""
@@ -64,7 +69,7 @@ class BatchedTask(SequentialTask):
 
         def score(model: BaseAlgorithm, baselines: bool = True) -> dict[str, Any]:  # noqa: ARG001 - rules are played once
             if not levels:  # once, when it is first needed
-                played = {rule: self._play_rule(rule, samples, seed, seed) for rule in self.rules}
+                played = {rule: self._play_rule(rule, samples, seed, seed) for rule in self.levels}
                 levels.update({rule: evaluation["return_mean"] for rule, evaluation in played.items()})
             found = self._judge(lambda env, obs: self.predict(model, env, obs), samples, seed)
             reference = self.reference_rule

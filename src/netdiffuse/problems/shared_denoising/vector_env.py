@@ -56,6 +56,7 @@ class SharedDenoisingVectorEnv(BatchedEnv):
         self.settings = make_settings(settings)
         self.simulator = SharedDenoisingSimulator(num_envs, self.settings)
         self.num_envs = self.simulator.n
+        self.episode_steps = self.settings.slots
         self.feasible = feasible_set(self.settings.users, self.settings.power_w, self.settings.bandwidth_hz)
         shape = (self.settings.users, len(features(self.settings.show_personas)))
         self.single_observation_space = spaces.Box(-np.inf, np.inf, shape, np.float32)
