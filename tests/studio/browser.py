@@ -31,8 +31,8 @@ def free_port() -> int:
 class Server:
     """A studio in a process of its own."""
 
-    def __init__(self, root: Path, *words: str) -> None:
-        self.root, self.port = root, free_port()
+    def __init__(self, root: Path, *words: str, port: int | None = None) -> None:
+        self.root, self.port = root, port or free_port()
         command = [sys.executable, "-m", "netdiffuse", "studio", "--runs", str(root), "--no-browser"]
         self.log = open(root.with_name(f"{root.name}.log"), "w+")  # noqa: SIM115 - closed with the process
         self.process = subprocess.Popen(

@@ -7,6 +7,8 @@ from netdiffuse.baselines import LEARNERS
 from netdiffuse.common import UnknownNameError
 from netdiffuse.experiments.methods import method_settings
 from netdiffuse.problems.power_allocation import PowerAllocation
+from netdiffuse.problems.registry import PRESETS
+from netdiffuse.registration import SEQUENTIAL
 from netdiffuse.studio.fields import algorithm_fields, entered, option_fields, problem_fields, refusal
 from netdiffuse.studio.repeat import Training
 
@@ -28,6 +30,12 @@ def test_the_fields_of_a_problem_are_its_constructors_arguments():
     assert fields["total_power"].default == "3.0"  # the preset's
     assert [field.name for field in problem_fields("aigc-services")][:2] == ["instance", "providers"]
     assert problem_fields("Pendulum-v1") == []
+    sharing = {field.name: field for field in problem_fields("shared-denoising")}
+    assert (sharing["users"].default, sharing["outcome"].choices) == ("8", ("table", "pictures"))
+    assert sharing["show_personas"].kind == "switch"
+    assert sharing["slots"].error("0") == "slots must be an integer of at least 1, got 0"
+    assert all(problem_fields(name) for name in (*PRESETS, *SEQUENTIAL.values()))  # the form can set what can be set
+    assert all(field.help for name in (*PRESETS, *SEQUENTIAL.values()) for field in problem_fields(name))
     with pytest.raises(UnknownNameError):
         problem_fields("no-such")
 

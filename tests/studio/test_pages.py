@@ -1,12 +1,16 @@
 """Pages in a real browser: what is damaged is named among what is good, bad input is refused, two tabs agree."""
 
 import shutil
+import signal
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
 
 from netdiffuse import experiments
 from netdiffuse.studio.fields import Field, algorithm_fields, option_fields, problem_fields
@@ -204,8 +208,104 @@ def test_a_form_outlives_a_reload(tmp_path):
                 other.open(server.url())
                 assert other.field("Seeds").get_attribute("value") == "1"
                 assert other.field("timesteps").get_attribute("value") == ""
+            assert browser.errors() == []
     finally:
         server.end()
+
+
+def test_a_form_outlives_its_studio(tmp_path):
+    first = Server(tmp_path / "runs")
+    try:
+        with chromium() as browser:
+            browser.open(first.url())
+            browser.unfold("Arguments of the problem")
+            ask_for(browser, channels="7", seed="2")
+            first.end(signal.SIGKILL)
+            browser.waits_for("Connection lost")
+            browser.write("seed", "22")  # of which no studio hears
+            assert browser.script("return getComputedStyle(arguments[0]).pointerEvents", start_of(browser)) == "none"
+            again = Server(tmp_path / "runs", port=first.port)
+            try:
+                browser.waits_for("Arguments of the problem")
+                until(lambda: value_of(browser, "seed") == "22")  # the page has loaded itself anew
+                until(lambda: value_of(browser, "channels") == "7")
+                browser.write("timesteps", "1")
+                browser.click("button", "Start")
+                until(lambda: Jobs(again.root).all())
+                words = words_of(again.root)
+                assert (words["--seed"], words["--problem-set"]) == ("22", "channels=7")
+                until(lambda: ended(again.root))
+                browser.driver.get("about:blank")
+            finally:
+                again.end()
+    finally:
+        first.end(signal.SIGKILL)
+
+
+def start_of(browser: Browser) -> WebElement:
+    return browser.with_text("button", "Start")
+
+
+def value_of(browser: Browser, label: str) -> str | None:
+    found = browser.driver.find_elements(By.CSS_SELECTOR, f'input[aria-label="{label}"]')
+    try:
+        return found[0].get_attribute("value") if found else None
+    except StaleElementReferenceException:
+        return None
+
+
+def test_start_leads_to_what_is_wrong_however_far_it_is(tmp_path):
+    server = Server(tmp_path / "runs")
+    try:
+        with chromium() as browser:
+            browser.open(server.url())
+            for section in WHAT.values():
+                browser.unfold(section)
+            browser.write("learning_rate", "many")
+            browser.write("Seeds", "0")
+            browser.click("button", "Start")
+            browser.waits_for("2 entries are wrong: learning_rate, Seeds")
+            until(lambda: browser.script("return document.activeElement?.ariaLabel") == "learning_rate")
+            until(
+                lambda: browser.script(
+                    "return arguments[0].getBoundingClientRect().top >= 0", browser.field("learning_rate")
+                )
+            )
+            browser.write("learning_rate", "")
+            until(lambda: not browser.says("entries are wrong"))
+            assert Jobs(server.root).all() == []
+            assert browser.errors() == []
+    finally:
+        server.end()
+
+
+def test_a_finished_run_goes_on_to_a_larger_budget_alone(tmp_path):
+    root = tmp_path / "runs"
+    experiments.train("power-allocation", "ppo", timesteps=128, out=root / "good", **FAST)
+    server = Server(root)
+    try:
+        with chromium() as browser:
+            browser.open(server.url("/?run=good"))
+            browser.click("button", "Go on")
+            for text in ("128", "10", "1.5e3", ""):
+                browser.write("timesteps in all", text)
+                browser.click(".q-dialog button", "Go on")
+                browser.with_text(".q-dialog .q-field--error", "give ")
+            assert Jobs(root).all() == []
+            browser.write("timesteps in all", "256")
+            browser.click(".q-dialog button", "Go on")
+            until(lambda: RunStore(root).get("good").summary["timesteps"] == 256)
+            until(lambda: ended(root))
+            assert browser.errors() == []
+    finally:
+        server.end()
+
+
+def test_a_program_that_asks_for_the_page_breaks_nothing(server):
+    with urllib.request.urlopen(server.url(), timeout=60) as answer:
+        assert answer.status == 200
+    time.sleep(5)  # as long as a page waits for its browser
+    assert "Traceback" not in Path(server.log.name).read_text()
 
 
 def test_damaged_files_are_named_and_the_good_runs_shown(tmp_path):

@@ -82,6 +82,12 @@ class Form:
             str(self.problem.value), str(self.algorithm.value), options, values["algorithm"], values["problem"]
         )
 
+    @property
+    def wrong(self) -> list[str]:
+        """The names of the fields that are refused."""
+        chosen = [name for name, one in (("Problem", self.problem), ("Algorithm", self.algorithm)) if one.error]
+        return chosen + [name for (_, name), one in self._inputs.items() if one.error]
+
     def refuse(self, message: str) -> None:
         """Show what is wrong beside the field that the message names; where it names none, above all of them."""
         words = set(message.replace("=", " ").replace("'", " ").replace(":", " ").split())
@@ -102,14 +108,14 @@ class Form:
         }
 
     def fill(self, entries: Mapping[str, Any]) -> None:
-        """Choose and fill in what `entries` was, and show where."""
+        """Choose and fill in what `entries` was, as far as there is a place for it, and show where."""
         self.algorithm.value = entries["algorithm"]
         if entries["problem"] not in self.problem.options:  # the user's own, typed
             self.problem.set_options([*self.problem.options, entries["problem"]])
         self.problem.value = entries["problem"]
         for part, texts in entries["fields"].items():
-            for name, value in texts.items():
-                self._inputs[part, name].value = value
+            for name in [name for name in texts if (part, name) in self._inputs]:
+                self._inputs[part, name].value = texts[name]
                 if part != "options" or name not in FIRST:
                     self._headings[part].open()
 
@@ -173,7 +179,7 @@ class Form:
         one: ValidationElement[Any]
         if field.kind == "text":
             one = ui.input(
-                field.name, placeholder=field.default or DEFAULTS.get(field.name, "unless told"), validation=check
+                field.name, placeholder=field.default or DEFAULTS.get(field.name, "default"), validation=check
             )
             one.props("stack-label").props[MARK] = f"{part}.{field.name}"
         else:

@@ -10,6 +10,7 @@ from netdiffuse.studio.repeat import Lines
 VIEWS = {"/": "Train", "/inside": "Look inside", "/compare": "Compare", "/denoise": "Denoise", "/users": "Users"}
 STATES = {
     "running": "#0072B2",
+    "starting": "#0072B2",
     "evaluating": "#0072B2",
     "finished": "#00704F",
     "stopped": "#8A5A00",
@@ -47,6 +48,8 @@ body, .body--dark.q-dark { background: var(--ground); color: var(--ink); }
 .q-table { font-variant-numeric: tabular-nums; }
 .q-btn { text-transform: none; }
 .nicegui-code pre, .nicegui-code code { white-space: pre-wrap !important; overflow-wrap: anywhere; }
+/* what is pressed while the connection is lost would be forgotten */
+body:has(#popup[aria-hidden="false"]) .q-btn { pointer-events: none; opacity: 0.4; }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 .nd-picture { border-radius: 6px; border: 3px solid transparent; image-rendering: auto; display: block; width: 100%; }
 @media (max-width: 700px) { .nicegui-content { padding: 8px; gap: 8px; } .nd-root { display: none; }
@@ -100,14 +103,16 @@ def card(title: str) -> Iterator[ui.row]:
         yield row
 
 
-def tile(name: str) -> ui.label:
+def tile(name: str, meaning: str = "") -> ui.label:
     """A number with its name below; returns the number."""
-    return named_tile(name)[0]
+    return named_tile(name, meaning)[0]
 
 
-def named_tile(name: str) -> tuple[ui.label, ui.label]:
-    """A number with its name below; returns both."""
-    with ui.column().classes("nd-tile gap-0"):
+def named_tile(name: str, meaning: str = "") -> tuple[ui.label, ui.label]:
+    """A number with its name below, and what it means for who points at it; returns both."""
+    with ui.column().classes("nd-tile gap-0") as place:
+        if meaning:
+            place.tooltip(meaning)
         return ui.label("–").classes("value"), ui.label(name).classes("name")
 
 

@@ -161,6 +161,12 @@ class Jobs:
         if self.held_by is not None:
             self._write(held_by=None)
 
+    def begins(self, run: str) -> bool:
+        """Whether a process is about to train a run."""
+        if holder(self.root / run / LOCK) is not None:
+            return False
+        return any(job.run == run and job.state == "running" and not self._has_trained(job) for job in self.all())
+
     def log(self, id_: str) -> str:
         """The end of what a job's process has said."""
         try:
@@ -177,6 +183,8 @@ class Jobs:
         said = self.log(job.id)
         lines = said.strip().splitlines()
         if not lines:
+            return None
+        if lines[-1] == "KeyboardInterrupt":  # told to stop before it had begun
             return None
         broke = lines[-1].startswith("error: ") or "Traceback (most recent call last)" in said
         return lines[-1].removeprefix("error: ") if broke else None

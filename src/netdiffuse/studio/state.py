@@ -32,6 +32,7 @@ class Studio:
         jobs: starts and stops trainings.
         records: all runs, the latest changed first, as they were a moment ago.
         queue: all jobs, likewise.
+        beginning: the runs that a process is about to train.
         failures: id of an ended job to why it did not end well.
         held_by: the paused run that the queue waits for, or None.
         at_once: how many run at the same time.
@@ -43,6 +44,7 @@ class Studio:
         self.store, self.jobs = RunStore(self.root), Jobs(self.root)
         self.records: list[RunRecord] = []
         self.queue: list[Job] = []
+        self.beginning: set[str] = set()
         self.failures: dict[str, str] = {}
         self.held_by: str | None = None
         self.at_once = 1
@@ -70,6 +72,7 @@ class Studio:
             self.records = self.store.scan()
             self.jobs.tick()
             self.queue = self.jobs.all()
+            self.beginning = {job.run for job in self.queue if job.state == "running" and self.jobs.begins(job.run)}
             ended = [job for job in self.queue if job.state == "ended"]
             known = self._said  # the log of what has ended changes no more
             self._said = {job.id: known[job.id] if job.id in known else self.jobs.failure(job) for job in ended}
@@ -82,6 +85,21 @@ class Studio:
     def record(self, name: str) -> RunRecord | None:
         """The run of this name, as it was a moment ago."""
         return next((record for record in self.records if record.name == name), None)
+
+    def state_of(self, record: RunRecord) -> str:
+        """A run's state in a word: of one that runs, if it was told to stop; of one that has stopped, if it goes on."""
+        if record.holder is not None:
+            if self.jobs.was_told(record.name, record.holder, at_once=True):
+                return "stopping at once"
+            return "stopping" if self.jobs.was_told(record.name, record.holder) else record.state
+        if record.state == "stopped":
+            if record.name in self.beginning:
+                return "starting"
+            if any(job.run == record.name and job.state == "queued" for job in self.queue):
+                return "waits"
+            if self.held_by == record.name:
+                return "paused"
+        return record.state
 
     def free_name(self, problem: str, algorithm: str, seed: int) -> str:
         """A name for a new run, with a number at its end where others have it."""

@@ -55,7 +55,7 @@ def problem_settings(problem: str) -> list[Setting]:
         return [dataclasses.replace(s, default=preset.get(s.name, s.default)) for s in settings]
     if env_id != problem:
         entry = gymnasium.envs.registration.load_env_creator(str(gymnasium.spec(env_id).entry_point))
-        return settings_of(entry, ("self", "render_mode"))
+        return settings_of(getattr(entry, "settings_type", entry), ("self", "render_mode"))
     _check_registered(problem)
     return []
 

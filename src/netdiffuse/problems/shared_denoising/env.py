@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from netdiffuse.common import UnknownNameError
 from netdiffuse.problems.shared_denoising.picture import Scene, picture, table
+from netdiffuse.problems.shared_denoising.settings import SharedDenoisingSettings
 from netdiffuse.problems.shared_denoising.vector_env import SharedDenoisingVectorEnv
 
 Array = NDArray[Any]
@@ -71,6 +72,7 @@ class SharedDenoisingEnv(gymnasium.Env[Array, Array]):
     * v0: first version.
     """
 
+    settings_type = SharedDenoisingSettings  # what `**settings` are
     metadata = {"render_modes": ["ansi", "rgb_array"], "render_fps": 1}  # noqa: RUF012 (Gymnasium's own declaration)
 
     def __init__(self, render_mode: str | None = None, **settings: Any) -> None:

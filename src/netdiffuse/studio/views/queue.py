@@ -1,4 +1,4 @@
-"""The queue: what waits, what was refused, and how many run at once."""
+"""The queue: what runs, what waits, what was refused, and how many run at once."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,10 +13,15 @@ from netdiffuse.studio.state import Studio
 
 
 class QueuePanel:
-    """A card that is there only while something waits, or was refused."""
+    """A card that is there only while something runs or waits, or was refused.
 
-    def __init__(self, studio: Studio) -> None:
-        self.studio = studio
+    Args:
+        studio: has the queue.
+        choose: told the name of the run that is chosen.
+    """
+
+    def __init__(self, studio: Studio, choose: Callable[[str], None]) -> None:
+        self.studio, self._choose = studio, choose
         self._shown: Any = None
         self._place = ui.column().classes("w-full gap-4")
         self.refresh()
@@ -25,10 +30,11 @@ class QueuePanel:
         """Draw anew what has changed."""
         studio = self.studio
         waiting = [job for job in studio.queue if job.state == "queued"]
-        starting = [job for job in studio.queue if job.state == "running" and studio.record(job.run) is None]
+        starting = [job for job in studio.queue if job.run in studio.beginning and job.state == "running"]
+        running = [record.name for record in studio.records if record.state == "running"]
         failed = [(job, studio.failures[job.id]) for job in studio.queue if job.id in studio.failures]
         held = studio.held_by if studio.trouble is None else None
-        now = (waiting, starting, failed, held, studio.trouble)
+        now = (waiting, starting, failed, held, running, studio.trouble, held in running)
         if now == self._shown:
             return
         self._shown = now
@@ -44,21 +50,23 @@ class QueuePanel:
                 ui.label(studio.trouble).classes("text-negative").props('role="alert"')
             if held is not None:
                 with ui.row().classes("items-center gap-2"):
-                    ui.label(f"{held} is paused, and what waits waits for it.")
+                    ui.label(f"{held} {'pauses' if held in running else 'is paused'}, and what waits waits for it.")
                     ui.button("Let the queue go on", on_click=_doing(studio.jobs.let_go)).props("flat dense")
+            for name in running:
+                ui.button(f"{name}: running", on_click=lambda name=name: self._choose(name)).props("flat dense no-caps")
             for job in starting:
-                ui.label(f"{job.run}: starting").classes("nd-muted")
+                self._row(job, "starting", "Cancel", lambda job=job: studio.jobs.stop(job.run))  # type: ignore[misc]
             for job in waiting:
                 self._row(job, "waits", "Remove")
             for job, why in failed:
                 self._row(job, why, "Dismiss")
 
-    def _row(self, job: Job, text: str, word: str) -> None:
+    def _row(self, job: Job, text: str, word: str, act: Callable[[], object] | None = None) -> None:
         with ui.row().classes("items-center gap-2 w-full no-wrap"):
             label = ui.label(f"{job.run}: {text}").classes("col")
             if word == "Dismiss":
                 label.classes("text-negative").props('role="alert"')
-            remove = _doing(lambda: self.studio.jobs.remove(job.id))
+            remove = _doing(act or (lambda: self.studio.jobs.remove(job.id)))
             describe(ui.button(word, on_click=remove).props("flat dense"), f"{word} {job.run}")
 
     def _at_once(self) -> None:

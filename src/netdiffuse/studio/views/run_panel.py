@@ -17,6 +17,7 @@ from netdiffuse.studio.newest import Newest
 from netdiffuse.studio.repeat import Lines, Training
 from netdiffuse.studio.runs import Progress, RunRecord, curve_of, measure_of_curve, progress_of
 from netdiffuse.studio.state import Studio
+from netdiffuse.studio.views.go_on import go_on
 
 MOST_LOSSES = 3
 FIRST_TILE = {
@@ -24,6 +25,15 @@ FIRST_TILE = {
     "optimality_percent": ("optimality", "{:.2f}%"),
     "utility_mean": ("mean utility", "{:.5g}"),
 }  # measure to its name and form, the first that a run has
+MEANINGS = {
+    "measure": "how good the policy is: in percent of the best known decision's utility, or an episode's return",
+    "gap closed": "0% is the best decision that never looks at the context, 100% the best known one",
+    "saturation": "actions stuck at their bounds: where this grows, a policy has often stopped to learn",
+    "timesteps": "decisions that were tried in training",
+    "steps/s": "timesteps a second of training",
+    "trained": "seconds of training; evaluations and savings do not count",
+    "time left": "of training",
+}
 
 
 class RunPanel:
@@ -52,12 +62,13 @@ class RunPanel:
             self._trouble = ui.label().classes("text-negative").props('role="alert"')
             with ui.row().classes("w-full gap-x-4 gap-y-2"):
                 # The first one says what it is once that is known: a return is no optimality.
-                first, self._measure = named_tile("optimality")
-                names = ("gap closed", "saturation", "timesteps", "steps/s", "trained", "time left")
-                self._tiles = {"measure": first} | {name: tile(name) for name in names}
+                first, self._measure = named_tile("optimality", MEANINGS["measure"])
+                others = {name: meaning for name, meaning in MEANINGS.items() if name != "measure"}
+                self._tiles = {"measure": first} | {name: tile(name, meaning) for name, meaning in others.items()}
             self._bar = ui.linear_progress(0, show_value=False).props(
                 'rounded size=6px aria-label="Share of the budget used"'
             )
+            self._note = ui.label().classes("nd-muted").props('role="status"')
             self._curve = chart("290px")
             with ui.row().classes("w-full no-wrap gap-4"):
                 self._saturation = chart("170px").classes("col", remove="w-full")
@@ -86,14 +97,23 @@ class RunPanel:
             self._evaluating = ""
         self._show_buttons(record)
         if record is None or record.config is None:
-            jobs = {job.state: job for job in self.studio.queue if job.run == self.name}
+            waits = any(job.run == self.name and job.state == "queued" for job in self.studio.queue)
             self._trouble.text = "" if record is None else str(record.error)
             self._trouble.set_visibility(record is not None)
             for one in self._tiles.values():
                 one.text = "–"
+            self._measure.text = "optimality"
             self._bar.value = 0.0
-            waits = "starting" if "running" in jobs else "waits in the queue" if "queued" in jobs else None
-            self._draw(None, None, {}, waits or "nothing trained yet")
+            if self.name in self.studio.beginning:
+                note = "It is starting."
+            elif waits:
+                note = "It waits in the queue."
+            elif record is not None:
+                note = "Its files cannot be used."
+            else:
+                note = f"There is no run {self.name} here." if self.name else "Nothing is trained yet: start a run."
+            self._say(note)
+            self._draw(None, None, {}, note)
             return
         wanted = self._newest.ask()
         trouble, curve = "", None
@@ -111,7 +131,13 @@ class RunPanel:
         self._show_buttons(record)
         self._show_numbers(record, curve, progress)
         self._bar.value = progress.fraction
+        begun = curve is not None or bool(trouble) or record.state != "running"
+        self._say("" if begun else "It is judged for the first time, before it learns.")
         self._draw(record, curve, levels, record.name)
+
+    def _say(self, note: str) -> None:
+        self._note.text = note
+        self._note.set_visibility(bool(note))
 
     async def _find_levels(self, record: RunRecord) -> dict[str, float]:
         found = await run.io_bound(known_levels, record, self.studio.records)
@@ -193,31 +219,26 @@ class RunPanel:
             if state == "stopping":
                 again = self._button("Stop at once", "stop", lambda: self.studio.jobs.stop(record.name, at_once=True))
                 again.tooltip("without the final evaluation; Resume makes up for it")
-            elif record.state == "running" and state != "stopping at once":
-                self._button("Pause", "pause", lambda: self.studio.jobs.pause(record.name))
-                self._button("Stop", "stop", lambda: self.studio.jobs.stop(record.name))
-            elif record.state == "stopped":
-                self._button("Resume", "play_arrow", lambda: self.studio.jobs.resume(record.name))
-            elif record.state == "finished":
-                ui.button("Go on", icon="more_time", on_click=lambda: self._go_on(record)).props("flat dense")
+            elif state in ("running", "evaluating"):
+                pause = self._button("Pause", "pause", lambda: self.studio.jobs.pause(record.name))
+                pause.tooltip("stop with everything saved; what waits in the queue waits until it is resumed")
+                stop = self._button("Stop", "stop", lambda: self.studio.jobs.stop(record.name))
+                stop.tooltip("stop with everything saved; the queue goes on")
+            elif state in ("stopped", "paused"):
+                resume = self._button("Resume", "play_arrow", lambda: self.studio.jobs.resume(record.name))
+                resume.tooltip("go on from where it stopped, before everything that waits")
+            elif state == "finished":
+                more = ui.button("Go on", icon="more_time", on_click=lambda: go_on(self.studio, record)).props(
+                    "flat dense"
+                )
+                more.tooltip("train on, to a larger budget")
             if record.config is not None:
                 ui.link("Look inside", f"/inside?run={quote(record.name)}").classes("nd-nav", remove="nicegui-link")
                 repeat_button(lambda: self._lines(record))
 
     def _state(self, record: RunRecord) -> str:
-        """A run's state in a word; of one that runs, what it is about, of one that has stopped, if it is to go on."""
-        if record.holder is not None:
-            if self.studio.jobs.was_told(record.name, record.holder, at_once=True):
-                return "stopping at once"
-            if self.studio.jobs.was_told(record.name, record.holder):
-                return "stopping"
-            return "evaluating" if self._evaluating == record.name else record.state
-        if record.state == "stopped":
-            if any(job.run == record.name and job.state == "queued" for job in self.studio.queue):
-                return "waits"
-            if self.studio.held_by == record.name:
-                return "paused"
-        return record.state
+        state = self.studio.state_of(record)
+        return "evaluating" if state == "running" and self._evaluating == record.name else state
 
     def _button(self, text: str, icon: str, act: Any) -> ui.button:
         async def do() -> None:
@@ -230,26 +251,6 @@ class RunPanel:
 
         button = ui.button(text, icon=icon, on_click=do).props("flat dense")
         return button
-
-    def _go_on(self, record: RunRecord) -> None:
-        assert record.config is not None
-        unit, old = next((unit, value) for unit, value in record.config.budget.items() if value is not None)
-        with ui.dialog(value=True) as dialog, ui.card().classes("w-80"):
-            ui.label(f"Train on to a new end, of {old:g} {unit} so far").classes("nd-title")
-            number = ui.number(f"{unit} in all", value=2 * old, min=old)
-
-            def go() -> None:
-                try:
-                    value = int(number.value) if unit == "timesteps" else float(number.value)
-                    self.studio.jobs.resume(record.name, [f"--{unit}", str(value)])
-                    dialog.close()
-                except (NetdiffuseError, OSError, TypeError) as error:
-                    said(error)
-
-            with ui.row().classes("self-end"):
-                ui.button("Cancel", on_click=dialog.close).props("flat")
-                ui.button("Go on", on_click=go, color="accent")
-        dialog.on("hide", dialog.delete)
 
     def _lines(self, record: RunRecord) -> Lines:
         assert record.config is not None

@@ -56,12 +56,12 @@ class RunTable:
 
     def refresh(self) -> None:
         """Show the runs as they are now."""
-        rows = [_row(record) for record in self.studio.records]
+        rows = [_row(record, self.studio.state_of(record)) for record in self.studio.records]
         if rows != self.table.rows:
             self.table.rows = rows
 
 
-def _row(record: RunRecord) -> dict[str, Any]:
+def _row(record: RunRecord, state: str) -> dict[str, Any]:
     result = ""
     if record.summary is not None:
         evaluation = record.summary["evaluation"]
@@ -69,7 +69,7 @@ def _row(record: RunRecord) -> dict[str, Any]:
         result = f"{evaluation[measure]:.2f}%" if measure.endswith("percent") else f"{evaluation[measure]:.5g}"
     return {
         "name": record.name,
-        "state": record.state,
+        "state": state,
         "ink": STATES[record.state],
         "problem": record.problem if record.config else record.error,
         "algorithm": record.config.algorithm if record.config else "",

@@ -1,9 +1,9 @@
 """Train: a form, the queue, a run as it learns, and the list of all runs."""
 
-from collections.abc import Callable
-from typing import Any
+import json
+from collections.abc import Awaitable, Callable, Mapping
 
-from nicegui import app, run, ui
+from nicegui import run, ui
 from nicegui.events import GenericEventArguments
 
 from netdiffuse.common import NetdiffuseError
@@ -17,9 +17,19 @@ from netdiffuse.studio.views.run_panel import RunPanel
 from netdiffuse.studio.views.run_table import RunTable
 
 MOST_SEEDS = 100
-KEPT = "form"  # where a tab keeps what stands in it
-SHOWN = f"""() => emit(Object.fromEntries(
-  [...document.querySelectorAll('[{MARK}]')].map(field => [field.getAttribute('{MARK}'), field.value])))"""
+SHOWN = f"""Object.fromEntries(
+  [...document.querySelectorAll('[{MARK}]')].map(field => [field.getAttribute('{MARK}'), field.value]))"""
+# A tab keeps its form itself: it outlives the studio, and knows what the studio has not heard of.
+KEEP = "sessionStorage.setItem('nd-form', {})"
+KEEP_TYPED = f"""addEventListener('pagehide',
+  () => sessionStorage.setItem('nd-typed', JSON.stringify({SHOWN})))"""
+KEPT = "return [sessionStorage.getItem('nd-form'), sessionStorage.getItem('nd-typed')]"
+TO_FIRST_WRONG = """setTimeout(() => {
+  const field = document.querySelector('.q-field--error');
+  field?.scrollIntoView({block: 'center', behavior: 'smooth'});
+  field?.querySelector('input, textarea')?.focus({preventScroll: true});
+}, 400)"""  # once its section is open
+PATIENCE_S = 60.0  # with a browser
 
 
 def pages(studio: Studio) -> None:
@@ -35,7 +45,7 @@ def pages(studio: Studio) -> None:
             ):
                 fill = form_card(studio, lambda name: choose(name))
             with ui.column().classes("col gap-4").style("flex: 3 1 420px; min-width: 0"):
-                queue = QueuePanel(studio)
+                queue = QueuePanel(studio, lambda name: choose(name))
                 panel = RunPanel(studio, run)
                 table = RunTable(studio, panel.choose)
 
@@ -49,7 +59,8 @@ def pages(studio: Studio) -> None:
 
         ui.timer(EVERY_S, refresh)
         await ui.context.client.connected()
-        fill()
+        if not ui.context.client.is_deleted:  # as where no browser asked
+            await fill()
 
 
 def wrong_count(text: str) -> str | None:
@@ -62,7 +73,7 @@ def wrong_count(text: str) -> str | None:
     return f"give a whole number of seeds from 1 to {MOST_SEEDS}"
 
 
-def form_card(studio: Studio, choose: Callable[[str], None]) -> Callable[[], None]:
+def form_card(studio: Studio, choose: Callable[[str], None]) -> Callable[[], Awaitable[None]]:
     """The card of the form, with its buttons.
 
     Args:
@@ -78,13 +89,23 @@ def form_card(studio: Studio, choose: Callable[[str], None]) -> Callable[[], Non
             repeat_button(lambda: lines())
 
         def keep() -> None:
-            app.storage.tab[KEPT] = {"form": form.entries, "seeds": repeats.value}
+            trouble.text = ""
+            kept = json.dumps({"form": form.entries, "seeds": repeats.value})
+            ui.run_javascript(KEEP.format(json.dumps(kept)))
 
-        def fill() -> None:
-            kept: Any = app.storage.tab.get(KEPT)
+        async def fill() -> None:
+            kept, typed = await ui.run_javascript(KEPT, timeout=PATIENCE_S) or (None, None)
             if kept is not None:
-                form.fill(kept["form"])
-                repeats.value = kept["seeds"]
+                found = json.loads(kept)
+                form.fill(found["form"])
+                repeats.value = found["seeds"]
+            if typed is not None:
+                take(json.loads(typed))
+            ui.run_javascript(KEEP_TYPED)
+
+        def take(shown: Mapping[str, str]) -> None:
+            form.take(shown)
+            repeats.value = shown["seeds"]
 
         form = Form(keep)
         repeats = ui.input("Seeds", value="1", validation=wrong_count, on_change=keep).classes("col")
@@ -108,11 +129,20 @@ def form_card(studio: Studio, choose: Callable[[str], None]) -> Callable[[], Non
 
         def asked() -> Training | None:
             training = form.training()  # shows all that is wrong, whether the number of seeds is or not
-            return training if repeats.validate() else None
+            if repeats.validate() and training is not None:
+                return training
+            refused()
+            return None
+
+        def refused() -> None:
+            """Lead to what is wrong, which may be far from the button."""
+            names = form.wrong + (["Seeds"] if repeats.error else [])
+            what = "1 entry is" if len(names) == 1 else f"{len(names)} entries are"
+            trouble.text = f"{what} wrong: {', '.join(names)}"
+            ui.run_javascript(TO_FIRST_WRONG)
 
         async def start(shown: GenericEventArguments) -> None:
-            form.take(shown.args)
-            repeats.value = shown.args["seeds"]
+            take(shown.args)
             training = asked()
             if training is None:
                 return
@@ -122,6 +152,7 @@ def form_card(studio: Studio, choose: Callable[[str], None]) -> Callable[[], Non
                 wrong = await run.io_bound(refusal, training)
                 if wrong is not None:
                     form.refuse(wrong)
+                    refused()
                     return
                 names = []
                 for seed in wanted:
@@ -139,5 +170,6 @@ def form_card(studio: Studio, choose: Callable[[str], None]) -> Callable[[], Non
         with ui.row().classes("w-full items-start no-wrap gap-3"):
             repeats.move(target_container=ui.column().classes("col"))
             button = ui.button("Start", icon="play_arrow", color="accent").classes("q-mt-sm")
-            button.on("click", start, js_handler=SHOWN)  # starts what is seen
+            button.on("click", start, js_handler=f"() => emit({SHOWN})")  # starts what is seen
+        trouble = ui.label().classes("text-negative self-end").props('role="alert"')
     return fill
