@@ -55,14 +55,23 @@ def test_the_difference_is_learned():
     assert told["rms_left_out"] < 0.6 * told["rms_difference"]
 
 
-def test_of_people_of_whom_nothing_is_known_nothing_is_said():
-    people, felt = [PRESETS["frugal"]] * 60, experiences(60, 0)[1]
+@pytest.mark.parametrize("name", ["frugal", "average"])
+def test_a_difference_that_depends_on_what_was_received_stays_with_people_like_those_who_rated(name):
+    people, felt = [PRESETS[name]] * 200, experiences(200, 0)[1]
     ratings = ParametricRater(0).draw(Sensitivities.of(persona_table(others(people))), *felt)
     calibration = Calibration(persona_table(people), *felt, ratings)
-    assert calibration(persona_table(people), *felt).mean() < -0.15
-    for name in ("aesthete", "impatient", "easygoing"):
-        found = calibration(persona_table([PRESETS[name]] * 60), *felt)
-        assert np.abs(found).max() < 0.1
+    there = calibration(persona_table(people), *felt).mean()
+    assert there < -0.15
+    for distant in ("aesthete", "impatient", "easygoing"):
+        assert abs(calibration(persona_table([PRESETS[distant]] * 200), *felt).mean()) < 0.25 * abs(there)
+
+
+def test_one_persona_that_differs_alike_everywhere_corrects_everybody_alike():
+    people, felt = [PRESETS["average"]] * 200, experiences(200, 0)[1]
+    ratings = means(people, felt) - 0.6 + np.random.default_rng(0).normal(0, 0.3, 200)
+    calibration = Calibration(persona_table(people), *felt, np.clip(ratings, 1, 5))
+    for persona in PRESETS.values():
+        np.testing.assert_allclose(calibration(persona_table([persona] * 200), *felt), -0.6, atol=0.15)
 
 
 def test_where_there_is_no_difference_hardly_any_is_learned():

@@ -26,9 +26,11 @@ class Calibration:
 
     The difference of the two is a Gaussian process over what was received and who received it, as Kennedy and O'Hagan
     have it for the inadequacy of computer models (Journal of the Royal Statistical Society B 63(3), 2001): near what
-    was rated it says what was learned there, far from it nothing. Columns are in units in which they vary among
-    personas and pictures; amplitude, length scale and noise maximise the marginal likelihood (Rasmussen and Williams,
-    Gaussian Processes for Machine Learning, 2006, equation 5.8).
+    was rated it says what was learned there, and nothing beyond the length scale that the ratings suggest. A
+    difference that varies with what was received stays with people like those who rated; people who differ alike
+    everywhere suggest a long scale and correct everybody alike, those too who have not rated. Columns are in
+    units in which they vary among personas and pictures; amplitude, length scale and noise maximise the marginal
+    likelihood (Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, equation 5.8).
 
     Args:
         people: numbers of the personas who rated, shape (n, 12), columns as `COLUMNS`.
