@@ -228,8 +228,36 @@ def test_who_has_not_rated_is_left_out_and_other_numbers_of_users_are_not(tmp_pa
 
 
 def test_the_last_ratings_count(tmp_path):
+    """However many of no use have come since; those before the last that count are not even looked at."""
     _, _, ratings = write(tmp_path / "r.sqlite", sessions=MOST // 4 + 5)
-    np.testing.assert_allclose(read_ratings(tmp_path / "r.sqlite").ratings, ratings.ravel()[-MOST:])
+    judged(tmp_path / "r.sqlite", "late", 5, session=None)
+    with sqlite3.connect(tmp_path / "r.sqlite") as db:
+        db.execute("UPDATE ratings SET session = NULL WHERE session = 's0'")
+    rated = read_ratings(tmp_path / "r.sqlite")
+    np.testing.assert_allclose(rated.ratings, ratings.ravel()[-MOST:])
+    assert rated.left_out == 5
+
+
+def test_ratings_of_no_use_hide_no_others(tmp_path):
+    """They judge no policy, where another than the medoid led or where no policy decided, and they are told."""
+    _, _, ratings = write(tmp_path / "r.sqlite", sessions=20)
+    judged(tmp_path / "r.sqlite", "late", MOST, session=None)
+    store = RatingStore(tmp_path / "r.sqlite")
+    store.add(Rating("alone", Opinion(rating=3)))
+    store.close()
+    rated = read_ratings(tmp_path / "r.sqlite")
+    np.testing.assert_allclose(rated.ratings, ratings.ravel())
+    assert rated.left_out == MOST + 1
+
+
+def judged(path, name, count, session):
+    """Ratings of so many requests of a session, or of none."""
+    seen = SharedDenoisingVectorEnv(1, **ARGUMENTS).reset(seed=0)[0][0]
+    made = decided("s", 0, seen, np.zeros(12, np.float32)).model_copy(update={"session": session})
+    store = RatingStore(path)
+    for number in range(count):
+        store.add(Rating(f"{name}{number}", Opinion(rating=3), None, made))
+    store.close()
 
 
 def test_what_is_no_file_of_ratings(tmp_path):
@@ -245,12 +273,9 @@ def test_what_is_no_file_of_ratings(tmp_path):
 def test_ratings_that_cannot_be_learned_from(tmp_path):
     store = RatingStore(tmp_path / "meaning.sqlite")
     store.add(Rating("a", Opinion(rating=3)))  # no policy decided
-    env = SharedDenoisingVectorEnv(1, **ARGUMENTS)
-    seen, _ = env.reset(seed=0)
-    made = decided("s", 0, seen[0], np.zeros(12, np.float32)).model_copy(update={"session": None})
-    store.add(Rating("b", Opinion(rating=3), None, made))
     store.close()
-    with pytest.raises(DataFileError, match="no rating of a decision by a policy"):
+    judged(tmp_path / "meaning.sqlite", "b", 1, session=None)
+    with pytest.raises(DataFileError, match=r"no rating of a decision by a policy .* \(2 of others\)"):
         read_ratings(tmp_path / "meaning.sqlite")
 
 

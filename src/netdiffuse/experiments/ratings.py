@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,8 +35,8 @@ Array = NDArray[np.float64]
 class Rated(NamedTuple):
     """What people have rated, arrays of shape (n,), of people (n, 12), the last last; as `Calibration` takes them.
 
-    `left_out` ratings are of policies that did not see who the users are, or of times when a file did not tell under
-    which settings was decided.
+    `left_out` ratings among them judge no policy, or one that did not see who the users are, or are of times when a
+    file did not tell under which settings was decided.
     """
 
     people: Array
@@ -59,33 +60,36 @@ def read_ratings(path: str | Path) -> Rated:
         DataFileError: the file is missing, damaged or no file of ratings, or none in it judges a policy's decision.
     """
     path = Path(path)
-    rows = _rows(path)
     sessions: dict[str, tuple[tuple[Any, ...], Expected]] = {}
-    found, left_out = [], 0
-    for session, user, *decided, rating, under in rows:
-        try:
-            decision = (*decided, under)
-            if under is None or _sees_nobody(decided[0]):
-                left_out += 1
-                continue
-            if session not in sessions:
-                sessions[session] = (decision, _expected(*decision))
-            before, got = sessions[session]
-            if decision != before:
-                raise ValueError("its ratings have different observations, actions or settings")
-            if not 0 <= user < got.quality.shape[1]:
-                raise ValueError(f"user {user} of {got.quality.shape[1]}")
-            if not FLOOR <= rating <= CEILING:
-                raise ValueError(f"a rating must be in [1, 5], got {rating}")
-            found.append((got.people[0, user], *(float(values[0, user]) for values in got[:3]), float(rating)))
-        except (TypeError, ValueError, LookupError) as error:
-            raise DataFileError(f"{path}: session {session} is damaged or of another policy: {error}") from error
+    found: list[tuple[Any, ...]] = []
+    left_out = 0
+    with closing(_newest_first(path)) as rows:
+        for session, user, *decided, rating, under in rows:
+            try:
+                decision = (*decided, under)
+                if session is None or under is None or _sees_nobody(decided[0]):
+                    left_out += 1
+                    continue
+                if session not in sessions:
+                    sessions[session] = (decision, _expected(*decision))
+                before, got = sessions[session]
+                if decision != before:
+                    raise ValueError("its ratings have different observations, actions or settings")
+                if not 0 <= user < got.quality.shape[1]:
+                    raise ValueError(f"user {user} of {got.quality.shape[1]}")
+                if not FLOOR <= rating <= CEILING:
+                    raise ValueError(f"a rating must be in [1, 5], got {rating}")
+                found.append((got.people[0, user], *(float(values[0, user]) for values in got[:3]), float(rating)))
+            except (TypeError, ValueError, LookupError) as error:
+                raise DataFileError(f"{path}: session {session} is damaged or of another policy: {error}") from error
+            if len(found) == MOST:
+                break
     if not found:
         raise DataFileError(
             f"{path} has no rating of a decision by a policy that sees who the users are ({left_out} of others): serve "
             "with --allocator RUN, of a run that was not trained with show_personas=False"
         )
-    people, *others = zip(*found, strict=True)
+    people, *others = zip(*reversed(found), strict=True)
     quality, delay_s, energy_share, ratings = (np.array(values) for values in others)
     return Rated(np.stack(people), quality, delay_s, energy_share, ratings, left_out)
 
@@ -188,14 +192,13 @@ def _learned(state: dict[str, Any]) -> str | None:
     return found
 
 
-def _rows(path: Path) -> list[tuple[Any, ...]]:
-    """The last ratings of decisions, the oldest first, from a file that is only read."""
+def _newest_first(path: Path) -> Generator[tuple[Any, ...], None, None]:
+    """The ratings of a file that is only read."""
     if not path.is_file():
         raise DataFileError(f"there is no file of ratings {path}: netdiffuse denoise serve --ratings {path} writes one")
-    query = f"SELECT {SELECTED} FROM ratings WHERE session IS NOT NULL ORDER BY number DESC LIMIT {MOST}"
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
-            return db.execute(query).fetchall()[::-1]
+            yield from db.execute(f"SELECT {SELECTED} FROM ratings ORDER BY number DESC")
     except sqlite3.Error as error:
         raise DataFileError(f"{path} is no file of ratings, or damaged: {error}") from error
 
