@@ -23,9 +23,11 @@ from netdiffuse.experiments.figures import plot_run
 from netdiffuse.experiments.ratings import RATINGS, read_ratings
 from netdiffuse.problems.shared_denoising import SharedDenoisingSettings, SharedDenoisingVectorEnv
 from netdiffuse.problems.shared_denoising.allocator import physics
+from netdiffuse.problems.shared_denoising.observation import FEATURES
 from netdiffuse.problems.shared_denoising.rating import CalibratedRating, energy_share
 from netdiffuse.users import Calibration
 from netdiffuse.users.calibration import MOST
+from netdiffuse.users.persona import COLUMNS
 from tests.denoising.serving import RULE, STEPS, bag_of_words, tiny_model
 
 from .toys import parameters
@@ -292,6 +294,28 @@ def test_damaged_files(tmp_path, damage):
         db.execute(f"UPDATE ratings SET {damage}")
     with pytest.raises(DataFileError, match="session s0 is damaged"):
         read_ratings(tmp_path / "r.sqlite")
+
+
+@pytest.mark.parametrize(("column", "value"), [("openness", 1.5), ("patience_s", 0.0), ("energy_importance", -3.0)])
+def test_users_whom_no_persona_describes(tmp_path, column, value):
+    """Of a session, whether they have rated or not: the policy has seen them too."""
+    _, seen, _ = write(tmp_path / "r.sqlite", sessions=1, raters=1)
+    seen[0, 2, len(FEATURES) + COLUMNS.index(column)] = value
+    with sqlite3.connect(tmp_path / "r.sqlite") as db:
+        db.execute("UPDATE ratings SET observation = ?", (json.dumps(seen[0].tolist()),))
+    with pytest.raises(DataFileError, match=f"r.sqlite: session s0 is damaged .*{column} must be .*, got {value}"):
+        read_ratings(tmp_path / "r.sqlite")
+
+
+def test_kept_ratings_of_whom_no_persona_describes(trained, tmp_path):
+    write(tmp_path / "r.sqlite", sessions=2)
+    path = copied(trained, tmp_path, "run")
+    kept = {name: np.asarray(values).tolist() for name, values in read_ratings(tmp_path / "r.sqlite")._asdict().items()}
+    for value in (-3.0, float("nan")):
+        kept["people"][3][COLUMNS.index("patience_s")] = value
+        (path / RATINGS).write_text(json.dumps({"file": "x"} | kept))
+        with pytest.raises(RunError, match=r"ratings.json is damaged \(patience_s .* again with --ratings"):
+            resume(path, timesteps=400)
 
 
 def test_other_algorithms_learn_from_them_too(tmp_path):

@@ -146,6 +146,7 @@ def test_of_many_ratings_the_last_count():
         ({"quality": [0.5, 9.0]}, r"quality must be in \[0, 1\], got 0.5 to 9"),
         ({"energy_share": [-3.0, 0.5]}, "energy_share must be in"),
         ({"people": np.zeros((2, 5))}, "need people of shape"),
+        ({"people": np.full((2, 12), 3600.0)}, "numbers of personas: those of rating 0 have no opinion"),
     ],
 )
 def test_what_cannot_be_learned_from(change, message):

@@ -20,7 +20,7 @@ from netdiffuse.problems.shared_denoising.expected import Expected, expected
 from netdiffuse.problems.shared_denoising.observation import features
 from netdiffuse.problems.shared_denoising.rating import CalibratedRating
 from netdiffuse.problems.shared_denoising.settings import SharedDenoisingSettings, make_settings
-from netdiffuse.users import Calibration
+from netdiffuse.users import Calibration, persona_of
 from netdiffuse.users.calibration import MOST
 from netdiffuse.users.persona import LONGEST_S  # the largest number in an observation
 from netdiffuse.users.qoe import CEILING, FLOOR
@@ -181,6 +181,8 @@ def kept_ratings(run: Run) -> tuple[str, Rated]:
     try:
         said = read_json(path)
         people, quality, delay_s, energy_share, rated = (np.array(said[name], np.float64) for name in Rated._fields[:5])
+        for numbers in people.tolist():
+            persona_of("user", numbers)
         return str(said["file"]), Rated(people, quality, delay_s, energy_share, rated, int(said["left_out"]))
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise RunError(f"{path} is damaged ({error}): give the file of ratings again with --ratings") from error
@@ -221,4 +223,7 @@ def _expected(seen: str, taken: str, under: str) -> Expected:
         raise ValueError(f"the action of {users} users must have shape ({3 * users},)")
     if not ((np.abs(observation) <= LONGEST_S).all() and (np.abs(action) <= 1).all()):  # NaN is neither
         raise ValueError(f"observations must be in [-{LONGEST_S:g}, {LONGEST_S:g}], and actions in [-1, 1]")
-    return expected(observation, action, make_settings(dict(json.loads(under))))
+    got = expected(observation, action, make_settings(dict(json.loads(under))))
+    for numbers in got.people[0].tolist():
+        persona_of("user", numbers)  # as the server has them checked
+    return got

@@ -72,7 +72,13 @@ class Calibration:
             raise InvalidValueError(f"ratings must be in [{FLOOR:g}, {CEILING:g}]")
         who, rated, *given = (values[-MOST:] for values in (who, rated, *given))
         self.digest = hashlib.sha256(np.concatenate([who, np.stack([*given, rated], -1)], -1).tobytes()).hexdigest()
-        self.differences: Array = rated - ParametricRater(0).mean(Sensitivities.of(who), *given)
+        with np.errstate(invalid="ignore", over="ignore"):  # of numbers that no persona has; refused below
+            self.differences: Array = rated - ParametricRater(0).mean(Sensitivities.of(who), *given)
+        if not np.isfinite(self.differences).all():
+            row = int(np.argmin(np.isfinite(self.differences)))
+            raise InvalidValueError(
+                f"people must be numbers of personas: those of rating {row} have no opinion, {who[row].tolist()}"
+            )
         self._process = _fitted(_columns(who, *given), self.differences)
         precision = cho_solve((self._process.L_, True), np.eye(len(rated)))
         self.left_out: Array = self.differences - self._process.alpha_ / np.diag(precision)
