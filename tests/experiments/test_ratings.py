@@ -272,6 +272,19 @@ def test_what_is_no_file_of_ratings(tmp_path):
             read_ratings(tmp_path / name)
 
 
+def test_a_file_of_an_earlier_version(tmp_path):
+    """Opened by a server it is brought up to date; only later ratings are of settings that are known."""
+    write(tmp_path / "r.sqlite", sessions=1)
+    with sqlite3.connect(tmp_path / "r.sqlite") as db:
+        db.execute("ALTER TABLE ratings DROP COLUMN settings")
+        db.execute("PRAGMA user_version = 1")
+    with pytest.raises(DataFileError, match=r"r.sqlite is of an earlier version.* brings it up to date"):
+        read_ratings(tmp_path / "r.sqlite")
+    judged(tmp_path / "r.sqlite", "new", 2, session="new")
+    rated = read_ratings(tmp_path / "r.sqlite")
+    assert (len(rated.ratings), rated.left_out) == (2, USERS)
+
+
 def test_ratings_that_cannot_be_learned_from(tmp_path):
     store = RatingStore(tmp_path / "meaning.sqlite")
     store.add(Rating("a", Opinion(rating=3)))  # no policy decided

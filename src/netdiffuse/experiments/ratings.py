@@ -200,6 +200,12 @@ def _newest_first(path: Path) -> Generator[tuple[Any, ...], None, None]:
         raise DataFileError(f"there is no file of ratings {path}: netdiffuse denoise serve --ratings {path} writes one")
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
+            columns = {row[1] for row in db.execute("PRAGMA table_info(ratings)")}
+            if columns and "settings" not in columns:
+                raise DataFileError(
+                    f"{path} is of an earlier version, which did not keep under which settings was decided: netdiffuse "
+                    f"denoise serve --ratings {path} brings it up to date, and what is rated from then on counts"
+                )
             yield from db.execute(f"SELECT {SELECTED} FROM ratings ORDER BY number DESC")
     except sqlite3.Error as error:
         raise DataFileError(f"{path} is no file of ratings, or damaged: {error}") from error
