@@ -10,7 +10,7 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 
-from netdiffuse.common import DataFileError, RunError, UnsupportedError
+from netdiffuse.common import DataFileError, InvalidValueError, RunError, UnsupportedError
 from netdiffuse.denoising.edge.engine import LocalEngine
 from netdiffuse.denoising.edge.journal import Journal
 from netdiffuse.denoising.edge.messages import Decision, Grant, Opinion
@@ -160,12 +160,12 @@ def test_users_are_corrected_in_training_and_in_no_evaluation(trained, tmp_path)
     assert np.abs(mean - s.mean_opinions(outcome)).max() > 0.3
     drawn = np.mean([CalibratedRating(calibration)(s, outcome) for _ in range(4000)], 0)
     np.testing.assert_allclose(drawn, mean, atol=0.05)
-    run = resume(copied(trained, tmp_path, "run"), timesteps=160, contexts=50, ratings=tmp_path / "r.sqlite")
+    run = resume(copied(trained, tmp_path, "run"), timesteps=168, contexts=50, ratings=tmp_path / "r.sqlite")
     told = run.summary["evaluation"]
     assert told["return_mean"] == pytest.approx(run.evaluate(50)["return_mean"])
     assert (
         told["baselines"]
-        == resume(copied(trained, tmp_path, "plain"), timesteps=160, contexts=50).summary["evaluation"]["baselines"]
+        == resume(copied(trained, tmp_path, "plain"), timesteps=168, contexts=50).summary["evaluation"]["baselines"]
     )
 
 
@@ -187,22 +187,35 @@ def test_what_was_rewarded_otherwise_is_forgotten(trained, tmp_path):
     write(tmp_path / "r.sqlite")
     path = copied(trained, tmp_path, "run")
     before = load_state(checkpoint_dir(path))["environment"]["env"]["simulator"]["rating"]
-    run = resume(path, timesteps=160, ratings=tmp_path / "r.sqlite")  # 4 vector steps of 8
+    run = resume(path, timesteps=168, ratings=tmp_path / "r.sqlite")  # 5 vector steps of 8
     after = load_state(checkpoint_dir(path))["environment"]["env"]["simulator"]["rating"]
     summary = json.loads((path / "summary.json").read_text())["ratings"]
     assert (before, after) == ({}, {"calibration": summary["sha256"]})
-    assert kept(path) == 4
+    assert kept(path) == 5
     assert run.finished
     assert run.model.learning_starts == SMALL["learning_starts"] + 128  # it learns from more than a handful
     resume(path, timesteps=192)  # they stay in force, and now nothing is forgotten
     assert kept(path) == 8
     write(tmp_path / "later.sqlite", seed=1)
-    later = resume(path, timesteps=224, ratings=tmp_path / "later.sqlite")
-    assert kept(path) == 4
+    later = resume(path, timesteps=232, ratings=tmp_path / "later.sqlite")
+    assert kept(path) == 5
     assert later.model.learning_starts == SMALL["learning_starts"] + 192  # however often ratings come
     (path / RATINGS).unlink()
     with pytest.raises(RunError, match=r"ratings.json, from which .* is missing: give the file again"):
         resume(path, timesteps=256)
+
+
+def test_a_budget_that_ends_before_anything_is_learned_is_refused(trained, tmp_path):
+    """Before anything is written; the first that is not, learns."""
+    write(tmp_path / "r.sqlite")
+    path = copied(trained, tmp_path, "run")
+    before = {file.name: file.read_bytes() for file in path.iterdir() if file.is_file()}
+    for timesteps in (136, 160):
+        with pytest.raises(InvalidValueError, match=rf"within {timesteps} .* after 160 .* ask for 161 at least"):
+            resume(path, timesteps=timesteps, ratings=tmp_path / "r.sqlite")
+    assert {file.name: file.read_bytes() for file in path.iterdir() if file.is_file()} == before
+    learned = resume(path, timesteps=161, ratings=tmp_path / "r.sqlite")
+    assert not all(torch.equal(a, b) for a, b in zip(parameters(trained.model), parameters(learned.model), strict=True))
 
 
 def kept(path):

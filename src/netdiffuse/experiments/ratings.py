@@ -14,6 +14,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from netdiffuse.common import DataFileError, InvalidValueError, RunError, UnsupportedError
 from netdiffuse.common.files import read_json, write_json
+from netdiffuse.experiments.budget import Budget
 from netdiffuse.experiments.rewards import rate_by
 from netdiffuse.experiments.run import Run
 from netdiffuse.problems.shared_denoising.expected import Expected, expected
@@ -109,7 +110,7 @@ def session_settings(run: Run) -> SharedDenoisingSettings:
 
 
 def learn_from_ratings(
-    run: Run, model: BaseAlgorithm, state: dict[str, Any] | None, path: str | Path | None = None
+    run: Run, model: BaseAlgorithm, state: dict[str, Any] | None, budget: Budget, path: str | Path | None = None
 ) -> dict[str, Any] | None:
     """Correct the simulated users whom a model learns from by people's ratings.
 
@@ -120,6 +121,7 @@ def learn_from_ratings(
         run: the model's, on shared denoising.
         model: in training.
         state: of the checkpoint that it was loaded from.
+        budget: until when it trains.
         path: a file of ratings, as `netdiffuse denoise serve --ratings` writes it; those kept in the run unless told.
 
     Returns:
@@ -128,6 +130,7 @@ def learn_from_ratings(
 
     Raises:
         UnsupportedError: a run on something else, or one whose users a language model plays.
+        InvalidValueError: a budget of timesteps that ends before anything is learned from corrected users.
         DataFileError: as `read_ratings`.
         RunError: the ratings that the run has kept are missing or damaged.
         MissingExtraError: as `Calibration`.
@@ -144,17 +147,24 @@ def learn_from_ratings(
         raise UnsupportedError(f"{run.path} has a language model for its users, which ratings cannot correct")
     file, rated = kept_ratings(run) if path is None else (str(Path(path).resolve()), read_ratings(path))
     calibration = calibrated(rated, kept if path is None else path)
+    if isinstance(model, OffPolicyAlgorithm):
+        if state is not None and before != calibration.digest:
+            assert model.replay_buffer is not None
+            model.replay_buffer.reset()
+            # Not from a handful of transitions; and as the run was asked, however often ratings have come before.
+            usual = getattr(model, "usual_learning_starts", model.learning_starts)
+            model.usual_learning_starts = usual  # type: ignore[attr-defined] # which is saved with the model
+            model.learning_starts = model.num_timesteps + usual
+        if budget.timesteps is not None and budget.timesteps <= model.learning_starts:
+            raise InvalidValueError(
+                f"{run.path} would learn nothing from ratings within {budget.timesteps} timesteps in all: it has taken "
+                f"{model.num_timesteps} and begins to learn after {model.learning_starts} (learning_starts); ask for "
+                f"{model.learning_starts + 1} at least, better many more"
+            )
     if path is not None:
         arrays = {name: np.asarray(values).tolist() for name, values in rated._asdict().items()}
         write_json(kept, {"file": file} | arrays)
     rate_by(model, CalibratedRating(calibration, settings.noisy))
-    if state is not None and before != calibration.digest and isinstance(model, OffPolicyAlgorithm):
-        assert model.replay_buffer is not None
-        model.replay_buffer.reset()
-        # Not from a handful of transitions; and as the run was asked, however often ratings have come before.
-        usual = getattr(model, "usual_learning_starts", model.learning_starts)
-        model.usual_learning_starts = usual  # type: ignore[attr-defined] # which is saved with the model
-        model.learning_starts = model.num_timesteps + usual
     return {"file": file, "sha256": calibration.digest, **calibration.to_dict(), "left_out": rated.left_out}
 
 
