@@ -112,6 +112,18 @@ def test_it_is_the_posterior_mean_of_a_gaussian_process():
         assert calibration.left_out[i] == pytest.approx(alone, abs=1e-6)
 
 
+def test_what_is_told_of_the_others_keeps_to_the_scale():
+    """Of ratings at the floor, where a correction alone would go below it."""
+    people, felt = experiences(60, 0)
+    said = means(people, felt)
+    ratings = np.clip(said - 1.5, 1, 5)
+    calibration = Calibration(persona_table(people), *felt, ratings)
+    opinions = said + calibration.left_out
+    assert opinions.min() == pytest.approx(1)
+    told = calibration.to_dict()
+    assert told["rms_left_out"] == pytest.approx(np.sqrt(np.mean((ratings - opinions) ** 2)))
+
+
 def test_shapes_digests_and_few_ratings():
     people, felt = experiences(6, 0)
     table = persona_table(people)

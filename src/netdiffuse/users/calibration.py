@@ -43,7 +43,8 @@ class Calibration:
         digest: SHA-256 of what it has learned from.
         differences: of the ratings and the parametric rater's means, in rating points, shape (n,).
         left_out: what it would say of each difference had it learned from the others alone, at the same hyperparameters
-            (equation 5.12 of the same), shape (n,): how far it is to be trusted.
+            (equation 5.12 of the same), opinions held to the scale as in training, shape (n,): how far it is to be
+            trusted.
 
     Raises:
         InvalidValueError: other shapes, no ratings, or a number that is not finite or outside its range.
@@ -73,7 +74,8 @@ class Calibration:
         who, rated, *given = (values[-MOST:] for values in (who, rated, *given))
         self.digest = hashlib.sha256(np.concatenate([who, np.stack([*given, rated], -1)], -1).tobytes()).hexdigest()
         with np.errstate(invalid="ignore", over="ignore"):  # of numbers that no persona has; refused below
-            self.differences: Array = rated - ParametricRater(0).mean(Sensitivities.of(who), *given)
+            means = ParametricRater(0).mean(Sensitivities.of(who), *given)
+        self.differences: Array = rated - means
         if not np.isfinite(self.differences).all():
             row = int(np.argmin(np.isfinite(self.differences)))
             raise InvalidValueError(
@@ -81,7 +83,8 @@ class Calibration:
             )
         self._process = _fitted(_columns(who, *given), self.differences)
         precision = cho_solve((self._process.L_, True), np.eye(len(rated)))
-        self.left_out: Array = self.differences - self._process.alpha_ / np.diag(precision)
+        predicted = self.differences - self._process.alpha_ / np.diag(precision)
+        self.left_out: Array = np.clip(means + predicted, FLOOR, CEILING) - means
 
     def to_dict(self) -> dict[str, Any]:
         """In numbers: how many `ratings`; `mean_difference`, `rms_difference` and `rms_left_out`, in rating points."""
