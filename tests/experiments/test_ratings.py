@@ -129,7 +129,8 @@ def test_a_run_goes_on_with_its_ratings_as_if_it_had_never_stopped(trained, tmp_
 
     half = resume(stopped, timesteps=320, ratings=tmp_path / "r.sqlite", stop=stop, report=watch)
     (tmp_path / "r.sqlite").unlink()
-    finished = half if half.finished else resume(stopped)
+    assert not half.finished
+    finished = resume(stopped)
     assert finished.finished
     pair = (parameters(load(path).model) for path in (at_once, stopped))
     assert all(torch.equal(a, b) for a, b in zip(*pair, strict=True))
