@@ -10,6 +10,7 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 
+from netdiffuse.cli.evaluate import evaluate
 from netdiffuse.common import DataFileError, InvalidValueError, RunError, UnsupportedError
 from netdiffuse.denoising.edge.engine import LocalEngine
 from netdiffuse.denoising.edge.journal import Journal
@@ -20,6 +21,7 @@ from netdiffuse.experiments import load, resume, train
 from netdiffuse.experiments.allocation import make_allocator, policy_version
 from netdiffuse.experiments.checkpoints import checkpoint_dir, load_state, restore_buffer
 from netdiffuse.experiments.figures import plot_run
+from netdiffuse.experiments.figures.ratings import ratings_figures
 from netdiffuse.experiments.ratings import RATINGS, read_ratings
 from netdiffuse.problems.shared_denoising import SharedDenoisingSettings, SharedDenoisingVectorEnv
 from netdiffuse.problems.shared_denoising.allocator import physics
@@ -145,6 +147,21 @@ def test_a_run_goes_on_with_its_ratings_as_if_it_had_never_stopped(trained, tmp_
     (stopped / RATINGS).write_text(json.dumps(said | {"ratings": [9.0] * len(said["ratings"])}))
     with pytest.raises(DataFileError, match=r"ratings.json cannot be learned from: ratings must be in \[1, 5\]"):
         resume(stopped, timesteps=400)
+
+
+def test_ratings_that_no_checkpoint_has_learned_from_yet_are_told_by_none(trained, tmp_path, capsys):
+    """As a process leaves them that is killed between the two."""
+    write(tmp_path / "r.sqlite", sessions=2)
+    path = copied(trained, tmp_path, "run")
+    kept = {name: np.asarray(values).tolist() for name, values in read_ratings(tmp_path / "r.sqlite")._asdict().items()}
+    (path / RATINGS).write_text(json.dumps({"file": "x"} | kept))
+    assert ratings_figures(load(path)) == {}
+    evaluate(path, contexts=1)
+    assert "learned from" not in capsys.readouterr().out
+    resume(path, timesteps=168, contexts=1)
+    assert list(ratings_figures(load(path))) == ["ratings"]
+    evaluate(path, contexts=1)
+    assert "uncorrected by the ratings that the run has learned from" in capsys.readouterr().out
 
 
 def test_users_are_corrected_in_training_and_in_no_evaluation(trained, tmp_path):

@@ -15,6 +15,7 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from netdiffuse.common import DataFileError, InvalidValueError, RunError, UnsupportedError
 from netdiffuse.common.files import read_json, write_json
 from netdiffuse.experiments.budget import Budget
+from netdiffuse.experiments.checkpoints import checkpoint_dir, load_state
 from netdiffuse.experiments.rewards import rate_by
 from netdiffuse.experiments.run import Run
 from netdiffuse.problems.shared_denoising.expected import Expected, expected
@@ -196,6 +197,15 @@ def kept_ratings(run: Run) -> tuple[str, Rated]:
         return str(said["file"]), Rated(people, quality, delay_s, energy_share, rated, int(said["left_out"]))
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise RunError(f"{path} is damaged ({error}): give the file of ratings again with --ratings") from error
+
+
+def has_learned(run: Run) -> bool:
+    """Whether a run's checkpoint has learned from people's ratings; those that it keeps may still wait to be.
+
+    Raises:
+        RunError: its checkpoint is missing or damaged.
+    """
+    return (run.path / RATINGS).exists() and _learned(load_state(checkpoint_dir(run.path))) is not None
 
 
 def _learned(state: dict[str, Any]) -> str | None:

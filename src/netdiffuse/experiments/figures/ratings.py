@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from netdiffuse.experiments.figures.style import MUTED, POLICY, new_figure, styled
-from netdiffuse.experiments.ratings import RATINGS, calibrated, kept_ratings
+from netdiffuse.experiments.ratings import RATINGS, calibrated, has_learned, kept_ratings
 from netdiffuse.experiments.run import Run
 from netdiffuse.users import Calibration
 from netdiffuse.users.qoe import CEILING, FLOOR
@@ -14,9 +14,9 @@ def ratings_figures(run: Run) -> dict[str, Figure]:
     """The figure `ratings` of a run that has learned from people's ratings; none of another.
 
     Raises:
-        RunError, DataFileError: its ratings are damaged.
+        RunError, DataFileError: its checkpoint or its ratings are damaged.
     """
-    if not (run.path / RATINGS).exists():
+    if not has_learned(run):
         return {}
     _, rated = kept_ratings(run)
     return {"ratings": ratings_figure(calibrated(rated, run.path / RATINGS), rated.ratings)}
