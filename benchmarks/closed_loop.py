@@ -3,13 +3,15 @@
     python benchmarks/closed_loop.py                        20 minutes on two cores
     python benchmarks/closed_loop.py --shift 1              users as the simulator has them
     python benchmarks/closed_loop.py --matters delay --shift 2
+    python benchmarks/closed_loop.py --keep runs/closed_loop && netdiffuse plot runs/closed_loop/seed-0/run
 
 A policy is trained in the simulator, where users rate as `ParametricRater` says, and serves a real edge server with the
 small model (extra [denoising]). Devices with personas ask, finish their pictures, and rate what they measured; but
 these users are others than the simulator's: their batteries (or waiting) matter `--shift` times as much to them. The
 policy explores, learns from their ratings, and serves the same requests again. What is reported is their mean opinion,
 a user's part of the reward and the server's joules a user, before and after, both without exploration, with 95%
-intervals over seeds; and, as a control, the same after as much more training in the simulator without any ratings.
+intervals over seeds; and, as a control, the same after as many more seconds of training in the simulator without any
+ratings. Seconds, not timesteps, of which either takes as many as it can: they are told too.
 """
 
 import dataclasses
@@ -21,7 +23,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
@@ -157,6 +159,11 @@ def opinions(
     return {"opinion": float(rating.mean()), "reward": float(reward.mean()), "server_j": float(server_j.mean())}
 
 
+def trained_for(run: Run) -> dict[str, int]:
+    """The timesteps of a run that has come to a stop."""
+    return {"timesteps": run.summary["timesteps"]}
+
+
 def once(
     seed: int,
     models: list[Family],
@@ -167,7 +174,12 @@ def once(
     judged: int,
     explore: float,
 ) -> dict[str, Any]:
-    """One run, served, rated, learned from, and served again."""
+    """One run, served, rated, learned from, and served again.
+
+    Returns:
+        The `seed`; what `opinions` says and the `timesteps` trained in all, `before`, `after` and of the `control`; and
+        of the `ratings` how many were learned from, and how many were of no use (`left_out`).
+    """
     arguments = {"users": asked.users, "slots": 1}
     run = train(
         "shared-denoising",
@@ -182,10 +194,13 @@ def once(
     before = opinions(run, models, judged, asked, folder / "before.sqlite", None, test)
     opinions(run, models, windows, asked, ratings, explore, seed)
     shutil.copytree(run.path, folder / "control")
-    found = {"before": before}
+    found: dict[str, Any] = {"before": before | trained_for(run)}
     for name, path, given in (("after", run.path, ratings), ("control", folder / "control", None)):
         further = resume(path, seconds=2 * seconds, ratings=given)
-        found[name] = opinions(further, models, judged, asked, folder / f"{name}.sqlite", None, test)
+        told = opinions(further, models, judged, asked, folder / f"{name}.sqlite", None, test)
+        found[name] = told | trained_for(further)
+        if given is not None:
+            found["ratings"] = {count: further.summary["ratings"][count] for count in ("ratings", "left_out")}
     return {"seed": seed, **found}
 
 
@@ -199,6 +214,7 @@ def main(
     shift: float = 3.0,
     explore: float = 0.1,
     threads: int = 1,
+    keep: Path | None = None,
     json: bool = False,
     out: Path | None = None,
 ) -> None:
@@ -214,6 +230,7 @@ def main(
         shift: how many times as much it matters.
         explore: standard deviation of the noise while exploring.
         threads: threads of torch.
+        keep: a folder where the runs and ratings of all seeds are kept; those of seed 0 in seed-0/run, and so on.
         json: print JSON instead of a table.
         out: write the JSON here too.
     """
@@ -221,25 +238,28 @@ def main(
     # One for each device and one for the server, as in processes of their own: models are not made for threads.
     models = [open_model(str(default_model_path())) for _ in range(users + 1)]
     for seed in seeds:
-        with TemporaryDirectory() as folder:
+        with TemporaryDirectory() if keep is None else nullcontext(keep / f"seed-{seed}") as folder:
             asked = Asked(users, matters, shift)
             result["rows"].append(once(seed, models, Path(folder), asked, seconds, windows, judged, explore))
             print(result["rows"][-1], file=sys.stderr)  # minutes each
     rows = result["rows"]
     whens = ("before", "after", "control")
     table = []
-    for measure in ("opinion", "reward", "server_j"):
+    for measure in ("opinion", "reward", "server_j", "timesteps"):
+        digits = 0 if measure == "timesteps" else 3
         columns = {when: np.array([row[when][measure] for row in rows]) for when in whens}
         columns |= {f"after - {when}": columns["after"] - columns[when] for when in ("before", "control")}
         result[measure] = {}
         for name, values in columns.items():
             mean, half_width = mean_interval(values.tolist())
             result[measure][name] = {"mean": mean, "half_width": half_width if len(values) > 1 else None}
-            table.append([measure, name, f"{mean:.3f}", f"{half_width:.3f}" if len(values) > 1 else ""])
+            table.append([measure, name, f"{mean:.{digits}f}", f"{half_width:.{digits}f}" if len(values) > 1 else ""])
     result |= {"users": users, "seconds": seconds, "windows": windows, "judged": judged, "matters": matters}
     result |= {"shift": shift, "explore": explore}
     if not json:
         show(["measure", "when", "mean", "95% interval, +-"], table)
+        counts = ", ".join("{ratings} and {left_out}".format(**row["ratings"]) for row in rows)
+        print(f"\nratings learned from, and of no use, seed by seed: {counts}")
     finish(result, json, out)
 
 

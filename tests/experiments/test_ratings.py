@@ -10,22 +10,26 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 
-from netdiffuse.common import DataFileError, RunError, UnsupportedError
+from netdiffuse.cli.evaluate import evaluate
+from netdiffuse.common import DataFileError, InvalidValueError, RunError, UnsupportedError
 from netdiffuse.denoising.edge.engine import LocalEngine
 from netdiffuse.denoising.edge.journal import Journal
 from netdiffuse.denoising.edge.messages import Decision, Grant, Opinion
 from netdiffuse.denoising.edge.ratings import Rating, RatingStore
 from netdiffuse.denoising.edge.server import ServerSettings, make_server
-from netdiffuse.experiments import load, resume, train
+from netdiffuse.experiments import load, monitor, resume, train
 from netdiffuse.experiments.allocation import make_allocator, policy_version
 from netdiffuse.experiments.checkpoints import checkpoint_dir, load_state, restore_buffer
 from netdiffuse.experiments.figures import plot_run
+from netdiffuse.experiments.figures.ratings import ratings_figures
 from netdiffuse.experiments.ratings import RATINGS, read_ratings
 from netdiffuse.problems.shared_denoising import SharedDenoisingSettings, SharedDenoisingVectorEnv
 from netdiffuse.problems.shared_denoising.allocator import physics
+from netdiffuse.problems.shared_denoising.observation import FEATURES
 from netdiffuse.problems.shared_denoising.rating import CalibratedRating, energy_share
 from netdiffuse.users import Calibration
 from netdiffuse.users.calibration import MOST
+from netdiffuse.users.persona import COLUMNS
 from tests.denoising.serving import RULE, STEPS, bag_of_words, tiny_model
 
 from .toys import parameters
@@ -112,22 +116,22 @@ def test_ratings_change_what_is_learned_and_their_absence_changes_nothing(traine
     assert "ratings" not in json.loads((runs["without"].path / "summary.json").read_text())
 
 
-def test_a_run_goes_on_with_its_ratings_as_if_it_had_never_stopped(trained, tmp_path):
+def test_a_run_goes_on_with_its_ratings_as_if_it_had_never_stopped(trained, tmp_path, monkeypatch):
     """Whether the file is still there or not; and what the users of its training say, is corrected."""
     write(tmp_path / "r.sqlite", said=lambda env, _: env.last[1] - 1)
     at_once, stopped = (copied(trained, tmp_path, name) for name in ("at once", "stopped"))
     resume(at_once, timesteps=320, ratings=tmp_path / "r.sqlite")
+    monkeypatch.setattr(monitor, "REPORT_SECONDS", -1)  # after every step, on a machine of any speed
     stop = threading.Event()
-    reports = []
 
     def watch(report):
-        reports.append(report)
-        if len(reports) > 3:
+        if report.timesteps > 200:  # it has begun to learn
             stop.set()
 
     half = resume(stopped, timesteps=320, ratings=tmp_path / "r.sqlite", stop=stop, report=watch)
     (tmp_path / "r.sqlite").unlink()
-    finished = half if half.finished else resume(stopped)
+    assert not half.finished
+    finished = resume(stopped)
     assert finished.finished
     pair = (parameters(load(path).model) for path in (at_once, stopped))
     assert all(torch.equal(a, b) for a, b in zip(*pair, strict=True))
@@ -144,6 +148,21 @@ def test_a_run_goes_on_with_its_ratings_as_if_it_had_never_stopped(trained, tmp_
         resume(stopped, timesteps=400)
 
 
+def test_ratings_that_no_checkpoint_has_learned_from_yet_are_told_by_none(trained, tmp_path, capsys):
+    """As a process leaves them that is killed between the two."""
+    write(tmp_path / "r.sqlite", sessions=2)
+    path = copied(trained, tmp_path, "run")
+    kept = {name: np.asarray(values).tolist() for name, values in read_ratings(tmp_path / "r.sqlite")._asdict().items()}
+    (path / RATINGS).write_text(json.dumps({"file": "x"} | kept))
+    assert ratings_figures(load(path)) == {}
+    evaluate(path, contexts=1)
+    assert "learned from" not in capsys.readouterr().out
+    resume(path, timesteps=168, contexts=1)
+    assert list(ratings_figures(load(path))) == ["ratings"]
+    evaluate(path, contexts=1)
+    assert "uncorrected by the ratings that the run has learned from" in capsys.readouterr().out
+
+
 def test_users_are_corrected_in_training_and_in_no_evaluation(trained, tmp_path):
     """Opinions have the corrected mean, drawn or not; evaluations are of the uncorrected."""
     write(tmp_path / "r.sqlite", said=lambda env, _: env.last[1] - 1)
@@ -158,12 +177,12 @@ def test_users_are_corrected_in_training_and_in_no_evaluation(trained, tmp_path)
     assert np.abs(mean - s.mean_opinions(outcome)).max() > 0.3
     drawn = np.mean([CalibratedRating(calibration)(s, outcome) for _ in range(4000)], 0)
     np.testing.assert_allclose(drawn, mean, atol=0.05)
-    run = resume(copied(trained, tmp_path, "run"), timesteps=160, contexts=50, ratings=tmp_path / "r.sqlite")
+    run = resume(copied(trained, tmp_path, "run"), timesteps=168, contexts=50, ratings=tmp_path / "r.sqlite")
     told = run.summary["evaluation"]
     assert told["return_mean"] == pytest.approx(run.evaluate(50)["return_mean"])
     assert (
         told["baselines"]
-        == resume(copied(trained, tmp_path, "plain"), timesteps=160, contexts=50).summary["evaluation"]["baselines"]
+        == resume(copied(trained, tmp_path, "plain"), timesteps=168, contexts=50).summary["evaluation"]["baselines"]
     )
 
 
@@ -185,22 +204,35 @@ def test_what_was_rewarded_otherwise_is_forgotten(trained, tmp_path):
     write(tmp_path / "r.sqlite")
     path = copied(trained, tmp_path, "run")
     before = load_state(checkpoint_dir(path))["environment"]["env"]["simulator"]["rating"]
-    run = resume(path, timesteps=160, ratings=tmp_path / "r.sqlite")  # 4 vector steps of 8
+    run = resume(path, timesteps=168, ratings=tmp_path / "r.sqlite")  # 5 vector steps of 8
     after = load_state(checkpoint_dir(path))["environment"]["env"]["simulator"]["rating"]
     summary = json.loads((path / "summary.json").read_text())["ratings"]
     assert (before, after) == ({}, {"calibration": summary["sha256"]})
-    assert kept(path) == 4
+    assert kept(path) == 5
     assert run.finished
     assert run.model.learning_starts == SMALL["learning_starts"] + 128  # it learns from more than a handful
     resume(path, timesteps=192)  # they stay in force, and now nothing is forgotten
     assert kept(path) == 8
     write(tmp_path / "later.sqlite", seed=1)
-    later = resume(path, timesteps=224, ratings=tmp_path / "later.sqlite")
-    assert kept(path) == 4
+    later = resume(path, timesteps=232, ratings=tmp_path / "later.sqlite")
+    assert kept(path) == 5
     assert later.model.learning_starts == SMALL["learning_starts"] + 192  # however often ratings come
     (path / RATINGS).unlink()
     with pytest.raises(RunError, match=r"ratings.json, from which .* is missing: give the file again"):
         resume(path, timesteps=256)
+
+
+def test_a_budget_that_ends_before_anything_is_learned_is_refused(trained, tmp_path):
+    """Before anything is written; the first that is not, learns."""
+    write(tmp_path / "r.sqlite")
+    path = copied(trained, tmp_path, "run")
+    before = {file.name: file.read_bytes() for file in path.iterdir() if file.is_file()}
+    for timesteps in (136, 160):
+        with pytest.raises(InvalidValueError, match=rf"within {timesteps} .* after 160 .* ask for 161 at least"):
+            resume(path, timesteps=timesteps, ratings=tmp_path / "r.sqlite")
+    assert {file.name: file.read_bytes() for file in path.iterdir() if file.is_file()} == before
+    learned = resume(path, timesteps=161, ratings=tmp_path / "r.sqlite")
+    assert not all(torch.equal(a, b) for a, b in zip(parameters(trained.model), parameters(learned.model), strict=True))
 
 
 def kept(path):
@@ -228,8 +260,36 @@ def test_who_has_not_rated_is_left_out_and_other_numbers_of_users_are_not(tmp_pa
 
 
 def test_the_last_ratings_count(tmp_path):
+    """However many of no use have come since; those before the last that count are not even looked at."""
     _, _, ratings = write(tmp_path / "r.sqlite", sessions=MOST // 4 + 5)
-    np.testing.assert_allclose(read_ratings(tmp_path / "r.sqlite").ratings, ratings.ravel()[-MOST:])
+    judged(tmp_path / "r.sqlite", "late", 5, session=None)
+    with sqlite3.connect(tmp_path / "r.sqlite") as db:
+        db.execute("UPDATE ratings SET session = NULL WHERE session = 's0'")
+    rated = read_ratings(tmp_path / "r.sqlite")
+    np.testing.assert_allclose(rated.ratings, ratings.ravel()[-MOST:])
+    assert rated.left_out == 5
+
+
+def test_ratings_of_no_use_hide_no_others(tmp_path):
+    """They judge no policy, where another than the medoid led or where no policy decided, and they are told."""
+    _, _, ratings = write(tmp_path / "r.sqlite", sessions=20)
+    judged(tmp_path / "r.sqlite", "late", MOST, session=None)
+    store = RatingStore(tmp_path / "r.sqlite")
+    store.add(Rating("alone", Opinion(rating=3)))
+    store.close()
+    rated = read_ratings(tmp_path / "r.sqlite")
+    np.testing.assert_allclose(rated.ratings, ratings.ravel())
+    assert rated.left_out == MOST + 1
+
+
+def judged(path, name, count, session):
+    """Ratings of so many requests of a session, or of none."""
+    seen = SharedDenoisingVectorEnv(1, **ARGUMENTS).reset(seed=0)[0][0]
+    made = decided("s", 0, seen, np.zeros(12, np.float32)).model_copy(update={"session": session})
+    store = RatingStore(path)
+    for number in range(count):
+        store.add(Rating(f"{name}{number}", Opinion(rating=3), None, made))
+    store.close()
 
 
 def test_what_is_no_file_of_ratings(tmp_path):
@@ -242,15 +302,25 @@ def test_what_is_no_file_of_ratings(tmp_path):
             read_ratings(tmp_path / name)
 
 
+def test_a_file_of_an_earlier_version(tmp_path):
+    """Opened by a server it is brought up to date; only later ratings are of settings that are known."""
+    write(tmp_path / "r.sqlite", sessions=1)
+    with sqlite3.connect(tmp_path / "r.sqlite") as db:
+        db.execute("ALTER TABLE ratings DROP COLUMN settings")
+        db.execute("PRAGMA user_version = 1")
+    with pytest.raises(DataFileError, match=r"r.sqlite is of an earlier version.* brings it up to date"):
+        read_ratings(tmp_path / "r.sqlite")
+    judged(tmp_path / "r.sqlite", "new", 2, session="new")
+    rated = read_ratings(tmp_path / "r.sqlite")
+    assert (len(rated.ratings), rated.left_out) == (2, USERS)
+
+
 def test_ratings_that_cannot_be_learned_from(tmp_path):
     store = RatingStore(tmp_path / "meaning.sqlite")
     store.add(Rating("a", Opinion(rating=3)))  # no policy decided
-    env = SharedDenoisingVectorEnv(1, **ARGUMENTS)
-    seen, _ = env.reset(seed=0)
-    made = decided("s", 0, seen[0], np.zeros(12, np.float32)).model_copy(update={"session": None})
-    store.add(Rating("b", Opinion(rating=3), None, made))
     store.close()
-    with pytest.raises(DataFileError, match="no rating of a decision by a policy"):
+    judged(tmp_path / "meaning.sqlite", "b", 1, session=None)
+    with pytest.raises(DataFileError, match=r"no rating of a decision by a policy .* \(2 of others\)"):
         read_ratings(tmp_path / "meaning.sqlite")
 
 
@@ -267,6 +337,28 @@ def test_damaged_files(tmp_path, damage):
         db.execute(f"UPDATE ratings SET {damage}")
     with pytest.raises(DataFileError, match="session s0 is damaged"):
         read_ratings(tmp_path / "r.sqlite")
+
+
+@pytest.mark.parametrize(("column", "value"), [("openness", 1.5), ("patience_s", 0.0), ("energy_importance", -3.0)])
+def test_users_whom_no_persona_describes(tmp_path, column, value):
+    """Of a session, whether they have rated or not: the policy has seen them too."""
+    _, seen, _ = write(tmp_path / "r.sqlite", sessions=1, raters=1)
+    seen[0, 2, len(FEATURES) + COLUMNS.index(column)] = value
+    with sqlite3.connect(tmp_path / "r.sqlite") as db:
+        db.execute("UPDATE ratings SET observation = ?", (json.dumps(seen[0].tolist()),))
+    with pytest.raises(DataFileError, match=f"r.sqlite: session s0 is damaged .*{column} must be .*, got {value}"):
+        read_ratings(tmp_path / "r.sqlite")
+
+
+def test_kept_ratings_of_whom_no_persona_describes(trained, tmp_path):
+    write(tmp_path / "r.sqlite", sessions=2)
+    path = copied(trained, tmp_path, "run")
+    kept = {name: np.asarray(values).tolist() for name, values in read_ratings(tmp_path / "r.sqlite")._asdict().items()}
+    for value in (-3.0, float("nan")):
+        kept["people"][3][COLUMNS.index("patience_s")] = value
+        (path / RATINGS).write_text(json.dumps({"file": "x"} | kept))
+        with pytest.raises(RunError, match=r"ratings.json is damaged \(patience_s .* again with --ratings"):
+            resume(path, timesteps=400)
 
 
 def test_other_algorithms_learn_from_them_too(tmp_path):

@@ -55,14 +55,23 @@ def test_the_difference_is_learned():
     assert told["rms_left_out"] < 0.6 * told["rms_difference"]
 
 
-def test_of_people_of_whom_nothing_is_known_nothing_is_said():
-    people, felt = [PRESETS["frugal"]] * 60, experiences(60, 0)[1]
+@pytest.mark.parametrize("name", ["frugal", "average"])
+def test_a_difference_that_depends_on_what_was_received_stays_with_people_like_those_who_rated(name):
+    people, felt = [PRESETS[name]] * 200, experiences(200, 0)[1]
     ratings = ParametricRater(0).draw(Sensitivities.of(persona_table(others(people))), *felt)
     calibration = Calibration(persona_table(people), *felt, ratings)
-    assert calibration(persona_table(people), *felt).mean() < -0.15
-    for name in ("aesthete", "impatient", "easygoing"):
-        found = calibration(persona_table([PRESETS[name]] * 60), *felt)
-        assert np.abs(found).max() < 0.1
+    there = calibration(persona_table(people), *felt).mean()
+    assert there < -0.15
+    for distant in ("aesthete", "impatient", "easygoing"):
+        assert abs(calibration(persona_table([PRESETS[distant]] * 200), *felt).mean()) < 0.25 * abs(there)
+
+
+def test_one_persona_that_differs_alike_everywhere_corrects_everybody_alike():
+    people, felt = [PRESETS["average"]] * 200, experiences(200, 0)[1]
+    ratings = means(people, felt) - 0.6 + np.random.default_rng(0).normal(0, 0.3, 200)
+    calibration = Calibration(persona_table(people), *felt, np.clip(ratings, 1, 5))
+    for persona in PRESETS.values():
+        np.testing.assert_allclose(calibration(persona_table([persona] * 200), *felt), -0.6, atol=0.15)
 
 
 def test_where_there_is_no_difference_hardly_any_is_learned():
@@ -103,6 +112,18 @@ def test_it_is_the_posterior_mean_of_a_gaussian_process():
         assert calibration.left_out[i] == pytest.approx(alone, abs=1e-6)
 
 
+def test_what_is_told_of_the_others_keeps_to_the_scale():
+    """Of ratings at the floor, where a correction alone would go below it."""
+    people, felt = experiences(60, 0)
+    said = means(people, felt)
+    ratings = np.clip(said - 1.5, 1, 5)
+    calibration = Calibration(persona_table(people), *felt, ratings)
+    opinions = said + calibration.left_out
+    assert opinions.min() == pytest.approx(1)
+    told = calibration.to_dict()
+    assert told["rms_left_out"] == pytest.approx(np.sqrt(np.mean((ratings - opinions) ** 2)))
+
+
 def test_shapes_digests_and_few_ratings():
     people, felt = experiences(6, 0)
     table = persona_table(people)
@@ -137,6 +158,7 @@ def test_of_many_ratings_the_last_count():
         ({"quality": [0.5, 9.0]}, r"quality must be in \[0, 1\], got 0.5 to 9"),
         ({"energy_share": [-3.0, 0.5]}, "energy_share must be in"),
         ({"people": np.zeros((2, 5))}, "need people of shape"),
+        ({"people": np.full((2, 12), 3600.0)}, "numbers of personas: those of rating 0 have no opinion"),
     ],
 )
 def test_what_cannot_be_learned_from(change, message):

@@ -24,7 +24,7 @@ def evaluate(
     from netdiffuse.cli.output import alone_on_stdout, show_evaluation, working
     from netdiffuse.experiments import load
     from netdiffuse.experiments.evaluation import SEED
-    from netdiffuse.experiments.ratings import RATINGS
+    from netdiffuse.experiments.ratings import has_learned
 
     with alone_on_stdout(json_), working("evaluating"):
         opened = load(run)
@@ -33,6 +33,6 @@ def evaluate(
         print(json.dumps(evaluation))
     else:
         show_evaluation(opened.config.algorithm, evaluation)
-        if (opened.path / RATINGS).exists():
+        if has_learned(opened):
             print("these users are the simulated ones, uncorrected by the ratings that the run has learned from")
     return 0

@@ -157,7 +157,8 @@ def resume(
 
     Raises:
         RunError: the folder is missing, is no run, is being trained, or its checkpoint is damaged.
-        InvalidValueError: a budget that the run has already used, or contexts below 1.
+        InvalidValueError: a budget that the run has already used, one too small to learn anything from ratings, or
+            contexts below 1.
         UnsupportedError: the run's device cannot be used here, or it cannot learn from ratings.
         DataFileError: ratings that cannot be learned from.
         MissingExtraError: ratings without the extra [denoising].
@@ -179,7 +180,8 @@ def resume(
         elif run.finished:
             raise InvalidValueError(f"{run.path} is finished: give --seconds or --timesteps beyond its budget to go on")
         final = _final_score(config, task)
-        learned = learn_from_ratings(run, model, state, ratings)  # the last that may refuse, for it writes
+        # The last that may refuse, for it writes.
+        learned = learn_from_ratings(run, model, state, Budget(**config.budget), ratings)
         if config != run.config:
             write_json(run.path / CONFIG, config.as_dict())
             run = Run(run_dir, problem)

@@ -26,9 +26,11 @@ class Calibration:
 
     The difference of the two is a Gaussian process over what was received and who received it, as Kennedy and O'Hagan
     have it for the inadequacy of computer models (Journal of the Royal Statistical Society B 63(3), 2001): near what
-    was rated it says what was learned there, far from it nothing. Columns are in units in which they vary among
-    personas and pictures; amplitude, length scale and noise maximise the marginal likelihood (Rasmussen and Williams,
-    Gaussian Processes for Machine Learning, 2006, equation 5.8).
+    was rated it says what was learned there, and nothing beyond the length scale that the ratings suggest. A
+    difference that varies with what was received stays with people like those who rated; people who differ alike
+    everywhere suggest a long scale and correct everybody alike, those too who have not rated. Columns are in
+    units in which they vary among personas and pictures; amplitude, length scale and noise maximise the marginal
+    likelihood (Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, equation 5.8).
 
     Args:
         people: numbers of the personas who rated, shape (n, 12), columns as `COLUMNS`.
@@ -41,7 +43,8 @@ class Calibration:
         digest: SHA-256 of what it has learned from.
         differences: of the ratings and the parametric rater's means, in rating points, shape (n,).
         left_out: what it would say of each difference had it learned from the others alone, at the same hyperparameters
-            (equation 5.12 of the same), shape (n,): how far it is to be trusted.
+            (equation 5.12 of the same), opinions held to the scale as in training, shape (n,): how far it is to be
+            trusted.
 
     Raises:
         InvalidValueError: other shapes, no ratings, or a number that is not finite or outside its range.
@@ -70,10 +73,18 @@ class Calibration:
             raise InvalidValueError(f"ratings must be in [{FLOOR:g}, {CEILING:g}]")
         who, rated, *given = (values[-MOST:] for values in (who, rated, *given))
         self.digest = hashlib.sha256(np.concatenate([who, np.stack([*given, rated], -1)], -1).tobytes()).hexdigest()
-        self.differences: Array = rated - ParametricRater(0).mean(Sensitivities.of(who), *given)
+        with np.errstate(invalid="ignore", over="ignore"):  # of numbers that no persona has; refused below
+            means = ParametricRater(0).mean(Sensitivities.of(who), *given)
+        self.differences: Array = rated - means
+        if not np.isfinite(self.differences).all():
+            row = int(np.argmin(np.isfinite(self.differences)))
+            raise InvalidValueError(
+                f"people must be numbers of personas: those of rating {row} have no opinion, {who[row].tolist()}"
+            )
         self._process = _fitted(_columns(who, *given), self.differences)
         precision = cho_solve((self._process.L_, True), np.eye(len(rated)))
-        self.left_out: Array = self.differences - self._process.alpha_ / np.diag(precision)
+        predicted = self.differences - self._process.alpha_ / np.diag(precision)
+        self.left_out: Array = np.clip(means + predicted, FLOOR, CEILING) - means
 
     def to_dict(self) -> dict[str, Any]:
         """In numbers: how many `ratings`; `mean_difference`, `rms_difference` and `rms_left_out`, in rating points."""
