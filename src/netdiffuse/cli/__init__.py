@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _run(words: Sequence[str]) -> int:
     import tyro
 
+    from netdiffuse.cli.arguments import NUMBERS
     from netdiffuse.cli.compare import compare
     from netdiffuse.cli.decide import decide
     from netdiffuse.cli.denoise import COMMANDS as DENOISE
@@ -64,13 +65,14 @@ def _run(words: Sequence[str]) -> int:
             prog, description, commands, words = f"netdiffuse {name}", str(group.__doc__), own, words[1:]
             break
     try:
-        code: int = tyro.extras.subcommand_cli_from_dict(
-            commands,
-            prog=prog,
-            description=description,
-            args=words,
-            config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-        )
+        with NUMBERS:
+            code: int = tyro.extras.subcommand_cli_from_dict(
+                commands,
+                prog=prog,
+                description=description,
+                args=words,
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+            )
         return code or 0
     except NetdiffuseError as error:
         print(f"error: {error}", file=sys.stderr)
