@@ -83,6 +83,7 @@ def test_fallbacks_are_shown(tmp_path, capsys):
         (["--rater", "llm", "--model", "m", "--offline"], "there is no"),
         (["--rater", "llm", "--model", "m", "--answer", "expected", "--samples", "2"], "one sample"),
         (["--personas", "avarage"], "Did you mean 'average'"),
+        (["--personas", "FRUGAL", "average"], "Did you mean 'frugal'?"),
         (["--personas", "average"], "two personas or more"),
         (["--personas", "none.json"], "none.json holds no personas"),
         (["--personas", "object.json"], "must hold a list"),

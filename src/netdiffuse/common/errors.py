@@ -17,8 +17,9 @@ class UnknownNameError(NetdiffuseError, ValueError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f" Did you mean '{close[0]}'?" if close else ""
+        by_letters = {other.casefold(): other for other in known}  # a name in capitals is still that name
+        close = difflib.get_close_matches(name.casefold(), by_letters, n=1)
+        hint = f" Did you mean '{by_letters[close[0]]}'?" if close else ""
         super().__init__(f"unknown {kind} '{name}'.{hint} Known: {', '.join(known)}")
 
 
