@@ -2,7 +2,9 @@
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 DESCRIPTION = "Diffusion reinforcement learning for communication networks."
 
@@ -16,7 +18,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     code: str | int | None
     try:
         try:
-            code = _run(sys.argv[1:] if argv is None else argv)
+            with _warnings_in_a_line():
+                code = _run(sys.argv[1:] if argv is None else argv)
         except SystemExit as end:  # after --help, or words that are no command
             code = end.code
         print(end="", flush=True)  # what cannot be written is to fail here, not when Python ends
@@ -26,6 +29,30 @@ def main(argv: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     sys.exit(code)
+
+
+@contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    """Print what netdiffuse warns of without the line of code that it comes from, which tells a user nothing.
+
+    Warnings of anybody else stay as they are.
+    """
+    from netdiffuse.common.errors import NetdiffuseWarning
+
+    usual = warnings.formatwarning
+
+    def formatted(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        if issubclass(category, NetdiffuseWarning):
+            return f"warning: {message}\n"
+        return usual(message, category, filename, lineno, line)
+
+    warnings.formatwarning = formatted
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
 
 
 def _run(words: Sequence[str]) -> int:

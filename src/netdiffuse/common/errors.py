@@ -1,4 +1,4 @@
-"""Named exceptions. Each message names the offending value, the place and the remedy."""
+"""Named exceptions and warnings. Each message names the offending value, the place and the remedy."""
 
 import difflib
 from collections.abc import Iterable
@@ -6,6 +6,10 @@ from collections.abc import Iterable
 
 class NetdiffuseError(Exception):
     """Base of every error that netdiffuse raises on purpose; the command line prints it as one line."""
+
+
+class NetdiffuseWarning(RuntimeWarning):
+    """Base of every warning that netdiffuse gives on purpose; the command line prints it as one line."""
 
 
 class InvalidValueError(NetdiffuseError, ValueError):
