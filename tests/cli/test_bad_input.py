@@ -121,6 +121,30 @@ CASES = {
 }
 
 
+NUMBERS = {
+    "optional": (["denoise", "rate", "a", "--rating", "four"], "--rating: a number is needed, got 'four'"),
+    "optional, whole": (["train", "--timesteps", "1.5"], "--timesteps: a whole number is needed, got '1.5'"),
+    "of seconds": (["train", "--seconds", "soon"], "--seconds: a number is needed, got 'soon'"),
+    "with a default": (
+        ["compare", "power-allocation", "--seconds", "soon"],
+        "--seconds: a number is needed, got 'soon'",
+    ),
+    "whole, with a default": (["users", "audit", "--experiences", "x"], "a whole number is needed, got 'x'"),
+    "of a model": (["denoise", "study", "--guidance", "None"], "--guidance: a number is needed, got 'None'"),
+    "of a language model": (["train", "--rater-least-mass", "x"], "--rater-least-mass: a number is needed"),
+    "two": (["train", "--rater-price", "1", "x"], "--rater-price: a number is needed, got 'x'"),
+}
+
+
+@pytest.mark.parametrize("case", NUMBERS, ids=lambda name: name.replace(" ", "-"))
+def test_a_word_for_a_number_is_told_without_the_parsers_insides(capsys, case):
+    words, message = NUMBERS[case]
+    assert call(*words) == 2
+    said = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert message in said
+    assert not [inside for inside in ("NoneType", "{None}", "literal", "convert") if inside in said]
+
+
 def snapshot(path: Path) -> dict[str, bytes]:
     return {str(p.relative_to(path)): p.read_bytes() if p.is_file() else b"" for p in path.rglob("*")}
 

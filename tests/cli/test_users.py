@@ -3,12 +3,27 @@ import sys
 
 import pytest
 
+from netdiffuse.experiments.figures import users as figures
+from netdiffuse.experiments.figures.users import audit_figure
 from netdiffuse.users import PRESETS, draw_personas
+from netdiffuse.users.llm import AnswerCache, endpoint
 from tests.users.llm.server import Model, serving
 
-from .test_commands import call
+from .test_commands import call, spawn
 
 FEW = ["--experiences", 4, "--sittings", 2, "--personas", "average", "impatient"]
+
+
+class Gone(Model):
+    """Answers the first questions, then knows the model no longer."""
+
+    def __init__(self, questions):
+        super().__init__()
+        self.questions = questions
+
+    def fault(self, body):
+        super().fault(body)
+        return "wrong_model" if len(self.requests) > self.questions else None
 
 
 def refused(capsys, *words) -> str:
@@ -30,8 +45,8 @@ def test_the_parametric_rater(tmp_path, capsys):
 
 def test_the_same_seed_says_the_same(tmp_path, capsys):
     said = []
-    for seed in (1, 1, 2):
-        assert call("users", "audit", *FEW, "--seed", seed, "--out", tmp_path, "--json") == 0
+    for number, seed in enumerate((1, 1, 2)):
+        assert call("users", "audit", *FEW, "--seed", seed, "--out", tmp_path / str(number), "--json") == 0
         said.append(json.loads(capsys.readouterr().out))
     assert said[0] == said[1]
     assert said[0]["sweeps"] != said[2]["sweeps"]
@@ -46,16 +61,17 @@ def test_personas_of_a_file(tmp_path, capsys):
 
 
 def test_a_language_model_and_then_offline(tmp_path, capsys):
-    words = ["users", "audit", "--rater", "llm", "--model", "m", *FEW, "--answer", "expected", "--out", tmp_path]
+    words = ["users", "audit", "--rater", "llm", "--model", "m", *FEW, "--answer", "expected"]
     with serving() as (url, model):
-        assert call(*words, "--url", url, "--price", 1, 2) == 0
+        assert call(*words, "--url", url, "--price", 1, 2, "--out", tmp_path) == 0
         assert len(model.requests) > 20
     printed = capsys.readouterr().out
     assert "agreement with the parametric rater: Spearman 0." in printed
     assert "m is not fit to be a reward" in printed  # it looks at quality alone
     assert "USD; faults: none" in printed
     first = json.loads((tmp_path / "audit.json").read_text())
-    assert call(*words, "--offline", "--json") == 0
+    assert str(tmp_path / "answers.sqlite") in printed
+    assert call(*words, "--offline", "--cache", tmp_path / "answers.sqlite", "--out", tmp_path / "b", "--json") == 0
     again = json.loads(capsys.readouterr().out)
     assert again["ledger"]["requests"] == 0
     assert again["ledger"]["from_cache"] == again["ledger"]["questions"]
@@ -64,15 +80,74 @@ def test_a_language_model_and_then_offline(tmp_path, capsys):
     }
 
 
-def test_fallbacks_are_shown(tmp_path, capsys):
-    with serving(Model(rate=1.0, faults=("wrong_model",))) as (url, _):
-        words = ["--rater", "llm", "--model", "no-such", "--url", url, *FEW, "--out", tmp_path]
+def test_fallbacks_are_shown_and_pass_nothing(tmp_path, monkeypatch, capsys):
+    titles = []
+    monkeypatch.setattr(figures, "audit_figure", lambda *given: titles.append(given[2]) or audit_figure(*given))
+    with serving(Gone(1 + 8)) as (url, _):  # of the trial, and of one sitting's random experiences
+        words = ["--rater", "llm", "--model", "m", "--url", url, *FEW, "--out", tmp_path]
         with pytest.warns(RuntimeWarning, match="wrong_model"):
             assert call("users", "audit", *words) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert "no-such is not fit to be a reward" in printed
-    assert "88 of them are the fallback's, which tell nothing of it" in printed
-    assert "88 answered by the fallback" in printed
+    assert "m is not fit to be a reward" in printed
+    assert "80 of them are the fallback's, which tell nothing of it" in printed
+    assert "80 answered by the fallback" in printed
+    assert "passed" not in printed
+    assert "rates better quality better 1.00 0.80 - (100% fallback)" in printed
+    assert "- (50% fallback)" in printed
+    assert "agreement" not in printed
+    found = json.loads((tmp_path / "audit.json").read_text())
+    assert {check["passed"] for check in found["checks"]} == {None}
+    assert found["fallback"] == pytest.approx(80 / 88)
+    assert found["fit"] is False
+    assert titles == ["Ratings by m (91% fallback)"]
+
+
+def test_a_warning_is_a_line_without_code(tmp_path):
+    with serving(Gone(9)) as (url, _):
+        done = spawn("users", "audit", "--rater", "llm", "--model", "m", "--url", url, *FEW, "--out", tmp_path)
+        _, err = done.communicate(timeout=300)
+    assert done.returncode == 0
+    assert err.startswith("warning: 'm' gave no rating (wrong_model")
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("known", [None, "404"])
+def test_a_model_that_does_not_answer_is_refused(tmp_path, monkeypatch, capsys, known):
+    monkeypatch.setattr(endpoint, "LONGEST_PAUSE_S", 0.01)
+    monkeypatch.chdir(tmp_path)
+    with serving(Gone(0)) as (url, model):
+        there = "http://127.0.0.1:9/v1" if known is None else url
+        err = refused(capsys, "--rater", "llm", "--model", "m", *FEW, "--url", there)
+        assert len(model.requests) == (known is not None)
+    assert ("unreachable" if known is None else "wrong_model") in err
+    assert f"asked at {there}: is the model served there? (--url; --offline" in err
+    assert len(err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("fallbacks", [False, True])
+def test_offline_without_an_answer_of_the_model_is_refused(tmp_path, monkeypatch, capsys, fallbacks):
+    monkeypatch.chdir(tmp_path)
+    words = ["--rater", "llm", "--model", "m", *FEW, "--cache", tmp_path / "answers.sqlite"]
+    AnswerCache(tmp_path / "answers.sqlite").close()
+    if fallbacks:
+        with serving(Gone(1)) as (url, _), pytest.warns(RuntimeWarning, match="wrong_model"):
+            assert "none of the answers in" in refused(capsys, *words, "--url", url)
+    said = "all are the fallback's" if fallbacks else "the cache has no answer of 'm'"
+    assert said in refused(capsys, *words, "--offline")
+    assert {path.suffix for path in tmp_path.iterdir()} <= {".sqlite", ".sqlite-shm", ".sqlite-wal"}
+
+
+def test_an_audit_overwrites_none(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for seed in (0, 1):
+        assert call("users", "audit", *FEW, "--seed", seed) == 0
+    first, second = (json.loads((tmp_path / "runs" / name / "audit.json").read_text()) for name in
+                     ("users-audit", "users-audit-2"))  # fmt: skip
+    assert (first["seed"], second["seed"]) == (0, 1)
+    capsys.readouterr()
+    assert "choose another --out" in refused(capsys, *FEW, "--seed", 2, "--out", "runs/users-audit")
+    assert json.loads((tmp_path / "runs" / "users-audit" / "audit.json").read_text()) == first
 
 
 @pytest.mark.parametrize(
@@ -83,6 +158,7 @@ def test_fallbacks_are_shown(tmp_path, capsys):
         (["--rater", "llm", "--model", "m", "--offline"], "there is no"),
         (["--rater", "llm", "--model", "m", "--answer", "expected", "--samples", "2"], "one sample"),
         (["--personas", "avarage"], "Did you mean 'average'"),
+        (["--personas", "FRUGAL", "average"], "Did you mean 'frugal'?"),
         (["--personas", "average"], "two personas or more"),
         (["--personas", "none.json"], "none.json holds no personas"),
         (["--personas", "object.json"], "must hold a list"),
@@ -105,6 +181,14 @@ def test_without_the_extra(tmp_path, monkeypatch, capsys):
     err = refused(capsys, "--rater", "llm", "--model", "m", "--url", "http://127.0.0.1:9/v1", "--out", tmp_path / "new")
     assert "pip install 'netdiffuse[llm]'" in err
     assert not (tmp_path / "new").exists()
+
+
+def test_help_says_who_rates_unless_told(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert call("users", "audit", "--help") == 0
+    printed = capsys.readouterr().out
+    assert "(default: all presets: average, " in printed
+    assert "(default: )" not in printed
 
 
 def test_help_names_the_command(capsys):

@@ -78,6 +78,12 @@ def test_a_lack_of_memory_is_told_from_other_errors(error, expected):
     assert out_of_memory(error) is expected
 
 
+def test_capitals_hide_no_name():
+    assert "Did you mean 'frugal'?" in str(UnknownNameError("persona", "FRUGAL", ["average", "frugal"]))
+    assert "Did you mean 'MlpPolicy'?" in str(UnknownNameError("policy", "mlppolicy", ["MlpPolicy"]))
+    assert "Did you mean" not in str(UnknownNameError("persona", "X", ["average", "frugal"]))
+
+
 def test_errors_say_what_was_meant_and_what_to_install():
     error = UnknownNameError("problem", "power-alocation", ["power-allocation", "other"])
     assert (

@@ -13,11 +13,11 @@ import torch
 
 from netdiffuse.common import InvalidValueError, NetdiffuseError, UnsupportedError
 from netdiffuse.experiments import load, resume, train
-from netdiffuse.experiments.rewards import TRIAL
 from netdiffuse.problems.shared_denoising import SharedDenoisingVectorEnv
 from netdiffuse.problems.shared_denoising.rater_rating import RaterRating
 from netdiffuse.users import PRESETS, Opinion, ParametricRater
 from netdiffuse.users.llm import AnswerCache, Endpoint, LLMRater, LLMRewardOptions, RatingError
+from netdiffuse.users.llm.trial import TRIAL
 from tests.users.llm.server import Model, serving
 
 KEY = "sk-a-key-that-nobody-may-see"

@@ -124,6 +124,31 @@ def test_an_audit_repeats_and_tells_how_far_it_is():
     assert found.ratings == expected
 
 
+class Absent:
+    """A language model that answers of quality alone; of all else a fallback's word stands."""
+
+    def rate(self, personas, experiences):
+        swept = len({e.quality for e in experiences}) > 1 and len({e.delay_s for e in experiences}) == 1
+        said = ParametricRater(noisy=False).rate(personas, experiences)
+        return [Opinion(o.rating, o.reason, source="llm" if swept else "fallback") for o in said]
+
+
+def test_what_a_fallback_says_passes_nothing():
+    found = audit([Absent(), Absent()], CROWD, 12, other=ParametricRater())
+    assert {check.name: (check.passed, check.fallback) for check in found.checks} == {
+        "quality": (True, 0),
+        "delay_s": (None, 1),
+        "energy_share": (None, 1),
+        "retest": (None, 1),
+        "personas": (None, 1),
+        "spread": (None, 1),
+    }
+    assert not found.fit
+    assert found.fallback == pytest.approx(24 / 30)
+    assert found.agreement is None
+    assert [check["passed"] for check in found.to_dict()["checks"]] == [True] + [None] * 5
+
+
 def test_what_cannot_be_audited():
     rater = ParametricRater()
     with pytest.raises(InvalidValueError, match="two sittings"):

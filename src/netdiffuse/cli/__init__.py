@@ -2,7 +2,9 @@
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 DESCRIPTION = "Diffusion reinforcement learning for communication networks."
 
@@ -16,7 +18,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     code: str | int | None
     try:
         try:
-            code = _run(sys.argv[1:] if argv is None else argv)
+            with _warnings_in_a_line():
+                code = _run(sys.argv[1:] if argv is None else argv)
         except SystemExit as end:  # after --help, or words that are no command
             code = end.code
         print(end="", flush=True)  # what cannot be written is to fail here, not when Python ends
@@ -28,9 +31,34 @@ def main(argv: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
+@contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    """Print what netdiffuse warns of without the line of code that it comes from, which tells a user nothing.
+
+    Warnings of anybody else stay as they are.
+    """
+    from netdiffuse.common.errors import NetdiffuseWarning
+
+    usual = warnings.formatwarning
+
+    def formatted(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        if issubclass(category, NetdiffuseWarning):
+            return f"warning: {message}\n"
+        return usual(message, category, filename, lineno, line)
+
+    warnings.formatwarning = formatted
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual
+
+
 def _run(words: Sequence[str]) -> int:
     import tyro
 
+    from netdiffuse.cli.arguments import NUMBERS
     from netdiffuse.cli.compare import compare
     from netdiffuse.cli.decide import decide
     from netdiffuse.cli.denoise import COMMANDS as DENOISE
@@ -64,13 +92,14 @@ def _run(words: Sequence[str]) -> int:
             prog, description, commands, words = f"netdiffuse {name}", str(group.__doc__), own, words[1:]
             break
     try:
-        code: int = tyro.extras.subcommand_cli_from_dict(
-            commands,
-            prog=prog,
-            description=description,
-            args=words,
-            config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-        )
+        with NUMBERS:
+            code: int = tyro.extras.subcommand_cli_from_dict(
+                commands,
+                prog=prog,
+                description=description,
+                args=words,
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+            )
         return code or 0
     except NetdiffuseError as error:
         print(f"error: {error}", file=sys.stderr)

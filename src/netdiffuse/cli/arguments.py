@@ -1,4 +1,4 @@
-"""Types of the optional arguments: None stands for "unless told", which the help texts explain."""
+"""Types of the arguments: None stands for "unless told", which the help texts explain."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -34,9 +34,48 @@ UsualFolder = Annotated[Path, tyro.conf.arg(metavar="DIR")]
 NeededFile = Annotated[Path, tyro.conf.arg(metavar="FILE")]
 AsJson = Annotated[bool, tyro.conf.arg(name="json", help_behavior_hint="")]
 
+NUMBERS = tyro.constructors.ConstructorRegistry()
+"""How numbers are read, optional or not: for the length of a `with` block, in which words are parsed."""
+KINDS: dict[Any, tuple[type[int] | type[float], int]] = {  # of what, and how many
+    int: (int, 1),
+    int | None: (int, 1),
+    float: (float, 1),
+    float | None: (float, 1),
+    tuple[float, float] | None: (float, 2),
+}
+
 Options = TypeVar("Options")
 METAVARS = {str | None: "NAME", Path | None: "FILE", tuple[float, float] | None: "IN OUT"}
 NAMED = {"url": "URL"}  # of fields by their names, before their types
+
+
+@NUMBERS.primitive_rule
+def _read_numbers(
+    info: tyro.constructors.PrimitiveTypeInfo,
+) -> tyro.constructors.PrimitiveConstructorSpec[Any] | None:
+    """Read one number or several, refusing what is none in words of ours: the parser's tell how it works inside."""
+    if info.type not in KINDS:
+        return None
+    kind, count = KINDS[info.type]
+
+    def number(word: str) -> int | float:
+        try:
+            return kind(word)
+        except ValueError as error:
+            wanted = "a whole number" if kind is int else "a number"
+            raise ValueError(f"{wanted} is needed, got {word!r}") from error
+
+    def read(words: list[str]) -> int | float | tuple[int | float, ...]:
+        found = tuple(map(number, words))
+        return found[0] if count == 1 else found
+
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs=count,
+        metavar=" ".join([kind.__name__.upper()] * count),
+        instance_from_str=read,
+        is_instance=lambda value: isinstance(value, int | float | tuple | None),
+        str_from_instance=lambda value: [str(number) for number in (value if isinstance(value, tuple) else (value,))],
+    )
 
 
 def flag(field: str, word: str = "") -> str:

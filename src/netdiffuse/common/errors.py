@@ -1,4 +1,4 @@
-"""Named exceptions. Each message names the offending value, the place and the remedy."""
+"""Named exceptions and warnings. Each message names the offending value, the place and the remedy."""
 
 import difflib
 from collections.abc import Iterable
@@ -6,6 +6,10 @@ from collections.abc import Iterable
 
 class NetdiffuseError(Exception):
     """Base of every error that netdiffuse raises on purpose; the command line prints it as one line."""
+
+
+class NetdiffuseWarning(RuntimeWarning):
+    """Base of every warning that netdiffuse gives on purpose; the command line prints it as one line."""
 
 
 class InvalidValueError(NetdiffuseError, ValueError):
@@ -17,8 +21,9 @@ class UnknownNameError(NetdiffuseError, ValueError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f" Did you mean '{close[0]}'?" if close else ""
+        by_letters = {other.casefold(): other for other in known}  # a name in capitals is still that name
+        close = difflib.get_close_matches(name.casefold(), by_letters, n=1)
+        hint = f" Did you mean '{by_letters[close[0]]}'?" if close else ""
         super().__init__(f"unknown {kind} '{name}'.{hint} Known: {', '.join(known)}")
 
 

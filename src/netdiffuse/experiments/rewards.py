@@ -17,10 +17,10 @@ from netdiffuse.experiments.tasks import AnyTask, BatchedTask
 from netdiffuse.problems.shared_denoising import SharedDenoisingVectorEnv
 from netdiffuse.problems.shared_denoising.rater_rating import RaterRating
 from netdiffuse.problems.shared_denoising.rating import Rating
-from netdiffuse.users import PRESETS, Experience
-from netdiffuse.users.llm import LLMRater, LLMRewardOptions, RatingError
+from netdiffuse.users.llm import LLMRater, LLMRewardOptions
+from netdiffuse.users.llm.trial import check_answers
 
-TRIAL = Experience("a red ball on the grass", quality=0.8, delay_s=3.0, energy_share=0.05)
+REMEDY = "--rater-url; --rater-offline repeats a training from its --rater-cache alone"
 
 
 class Reward:
@@ -125,18 +125,9 @@ def check_reward(task: AnyTask, options: LLMRewardOptions, seed: int, folder: Pa
     """
     if not (isinstance(task, BatchedTask) and isinstance(task.make(1), SharedDenoisingVectorEnv)):
         raise UnsupportedError(f"nobody rates anything in {task.name}: leave out --rater, or train shared-denoising")
-    model, endpoint = _model(options), options.endpoint()
+    model = _model(options)
     options.cache_path(folder)  # refuses what is missing
-    if endpoint is not None:
-        trial = LLMRater(model, endpoint, sampling=options.sampling(seed), fallback=None)
-        try:
-            trial.rate([PRESETS["average"]], [TRIAL])
-        except RatingError as error:
-            where = options.url or "OpenAI's endpoint"
-            raise RatingError(
-                f"{error}; asked at {where}: is the model served there? (--rater-url; --rater-offline repeats a "
-                "training from its --rater-cache alone)"
-            ) from error
+    check_answers(model, options, seed, REMEDY)
 
 
 def _model(options: LLMRewardOptions) -> str:

@@ -54,16 +54,18 @@ class Check:
             standard deviation between personas, in rating points, which nature gives to nobody.
         value: found; None where nothing varies.
         least: what is needed.
+        fallback: share in [0, 1] of the ratings it rests on that a language model's fallback gave.
     """
 
     name: str
     value: float | None
     least: float
+    fallback: float = 0.0
 
     @property
-    def passed(self) -> bool:
-        """Whether the value is there and enough."""
-        return self.value is not None and self.value >= self.least
+    def passed(self) -> bool | None:
+        """Whether the value is there and enough; None where any of it is the fallback's, which tells nothing."""
+        return None if self.fallback else self.value is not None and self.value >= self.least
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,11 @@ class Audit:
         persona_means: mean rating by persona.
         at_ends: share of ratings at 1 or 5, within a twentieth of a point.
         retest_kappa: quadratic weighted kappa of two sittings.
-        agreement: `spearman` and `kappa` with another rater, if there is one.
+        agreement: `spearman` and `kappa` with another rater, if there is one, and no rating is a fallback's.
         wrong_steps: by what is swept, share of steps to the next level that move the rating the wrong way.
         sweeps: by what is swept and by persona, the mean rating at each of `LEVELS`.
         ratings: how many were asked for.
+        fallback: share in [0, 1] of the audited rater's ratings that a language model's fallback gave.
     """
 
     checks: tuple[Check, ...]
@@ -95,6 +98,7 @@ class Audit:
     wrong_steps: dict[str, float]
     sweeps: dict[str, dict[str, list[float]]]
     ratings: int
+    fallback: float
 
     @property
     def fit(self) -> bool:
@@ -154,28 +158,36 @@ def audit(
     total = asked + (len(personas) * len(drawn) if other else 0)
     count = 0
 
-    def ratings(rater: Rater, experiences: Sequence[Experience]) -> Array:  # shape (personas, experiences)
+    # Each with whether it is the fallback's, 1 or 0; shape (personas, experiences, 2).
+    def ratings(rater: Rater, experiences: Sequence[Experience]) -> Array:
         nonlocal count
         rows = []
         for persona in personas:
             opinions = rater.rate([persona] * len(experiences), experiences)
-            rows.append([opinion.rating for opinion in opinions])
+            rows.append([(opinion.rating, opinion.source == "fallback") for opinion in opinions])
             count += len(experiences)
             if done is not None:
                 done(count, total)
-        return np.array(rows)
+        return np.array(rows, dtype=np.float64)
 
-    random = np.stack([ratings(rater, drawn) for rater in sittings], axis=2)
-    sweeps = {
+    of_random = np.stack([ratings(rater, drawn) for rater in sittings], axis=2)
+    random, by_fallback = of_random[..., 0], of_random[..., 1]
+    of_sweeps = {
         name: np.mean([ratings(rater, experiences) for rater in sittings], axis=0)
         for name, experiences in swept.items()
     }
+    sweeps = {name: values[..., 0] for name, values in of_sweeps.items()}
+    share = {name: float(values[..., 1].mean()) for name, values in of_sweeps.items()}
+    share["retest"] = float(by_fallback[..., :2].mean())
+    share["personas"] = share["spread"] = float(by_fallback.mean())
+    fallbacks = sum(values[..., 1].sum() * len(sittings) for values in of_sweeps.values()) + by_fallback.sum()
     means = random.mean(2)
     between = float(np.sqrt(means.var(0, ddof=1).mean()))
     agreement = None
     if other is not None:
-        theirs = ratings(other, drawn)
-        agreement = {"spearman": rank_correlation(means, theirs), "kappa": weighted_kappa(means, theirs)}
+        theirs = ratings(other, drawn)[..., 0]
+        if not by_fallback.any():  # which would agree with itself
+            agreement = {"spearman": rank_correlation(means, theirs), "kappa": weighted_kappa(means, theirs)}
     first, second = random[..., 0], random[..., 1]
     found: dict[str, float | None] = {
         **{name: _trend(values, name) for name, values in sweeps.items()},
@@ -184,7 +196,7 @@ def audit(
         "spread": between,
     }
     return Audit(
-        checks=tuple(Check(name, found[name], least) for name, least in LEAST.items()),
+        checks=tuple(Check(name, found[name], least, share[name]) for name, least in LEAST.items()),
         mean=float(random.mean()),
         between_std=between,
         within_std=float(np.sqrt(random.var(2, ddof=1).mean())),
@@ -200,6 +212,7 @@ def audit(
             for name, values in sweeps.items()
         },
         ratings=total,
+        fallback=float(fallbacks / asked),
     )
 
 

@@ -6,6 +6,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from netdiffuse.common import NetdiffuseWarning
 from netdiffuse.common.seeding import generator
 from netdiffuse.problems.base import Problem
 
@@ -52,7 +53,7 @@ class SaturationMonitor:
                 f"{stuck:.0f}% of the action coordinates are at their bound whatever the context, beyond the "
                 "reference's share: the policy is saturating. Lower learning_rate, raise pull_weight or "
                 "exploration_noise, or give the feasible set a larger scale.",
-                RuntimeWarning,
+                NetdiffuseWarning,
                 stacklevel=2,
             )
         return percent

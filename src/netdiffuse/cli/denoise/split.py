@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from netdiffuse.cli.arguments import AsJson, Count, Folder, Model, Name, Type
+from netdiffuse.cli.arguments import AsJson, Count, Folder, Model, Name, Number, Type
 from netdiffuse.cli.denoise.models import DEFAULT, opened
 
 
@@ -16,7 +16,7 @@ def split(
     model: Model = DEFAULT,
     scheduler: Name = None,
     seed: int = 0,
-    guidance: float | None = None,
+    guidance: Number = None,
     codec: Name = None,
     bit_error_rate: float = 0.0,
     out: Folder = None,

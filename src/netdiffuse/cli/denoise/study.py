@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from netdiffuse.cli.arguments import AsJson, Folder, Model, Name, Type, Word
+from netdiffuse.cli.arguments import AsJson, Folder, Model, Name, Number, Type, Word
 from netdiffuse.cli.denoise.models import DEFAULT, opened
 
 
@@ -13,7 +13,7 @@ def study(
     seeds: int = 20,
     pairs: Literal["all", "published"] = "all",
     scheduler: Name = None,
-    guidance: float | None = None,
+    guidance: Number = None,
     codec: Word = "uint8",
     judge: Model = "classifier",
     out: Folder = None,

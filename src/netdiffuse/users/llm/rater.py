@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from netdiffuse.common import InvalidValueError, checks
+from netdiffuse.common import InvalidValueError, NetdiffuseWarning, checks
 from netdiffuse.users.experience import Experience, Opinion, Rater, check_pairs
 from netdiffuse.users.llm.answers import Grade, expected, graded
 from netdiffuse.users.llm.cache import AnswerCache
@@ -235,7 +235,7 @@ class LLMRater:
             self._warned = True
             warnings.warn(
                 f"'{self.model}' gave no rating ({fault.kind}: {fault}): the fallback rates, which the ledger counts",
-                RuntimeWarning,
+                NetdiffuseWarning,
                 stacklevel=4,
             )
         stand_in = self.fallback.rate([question.persona], [question.experience])[0]
