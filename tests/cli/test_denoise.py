@@ -1,10 +1,13 @@
 import json
+import os
+import socket
 import sys
 
 import pytest
 from PIL import Image
 
 from netdiffuse.cli import main
+from netdiffuse.denoising.edge.lock import only_server
 from tests.denoising.pipelines import stable_diffusion
 
 WORDS = ["--prompts", "apple on a table", "lemon on a table", "--steps", "4"]
@@ -183,8 +186,27 @@ def test_a_server_that_ends_closes_its_engine(model, tmp_path, monkeypatch):
 
     monkeypatch.setattr(uvicorn, "run", interrupted)
     monkeypatch.setattr(LocalEngine, "close", lambda self: closed.append(self.card.steps))
-    assert call("denoise", "serve", "--model", model, "--steps", 3, "--journal", tmp_path / "j.sqlite") == 130
+    words = ["--model", model, "--steps", 3, "--journal", tmp_path / "j.sqlite", "--port", 0]
+    assert call("denoise", "serve", *words) == 130
     assert closed == [3]
+    with only_server(tmp_path / "j.sqlite"):  # it has let go of its journal too
+        pass
+
+
+def test_a_second_server_is_refused_before_its_model_is_opened(tmp_path, capsys):
+    journal = tmp_path / "edge" / "j.sqlite"
+    words = ["denoise", "serve", "--model", tmp_path / "none", "--journal", journal]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = refused(capsys, *words, "--port", port)
+    assert f"nothing can listen at 127.0.0.1, port {port} (" in said
+    assert "choose another --port" in said
+    with only_server(journal):
+        said = refused(capsys, *words, "--port", 0)
+    assert f"another server has the journal {journal}, process {os.getpid()}" in said
+    assert "choose another --journal" in said
+    assert "cannot be opened" in refused(capsys, *words, "--port", 0)  # now it is its turn
+    assert not journal.exists()
 
 
 def test_no_such_model(capsys, tmp_path):
