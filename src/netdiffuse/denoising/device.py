@@ -84,7 +84,7 @@ class EdgeDevice:
         transport: of the connection, for tests.
 
     Raises:
-        InvalidValueError: a number outside its range, or a token that no header can carry.
+        InvalidValueError: an address that is none, a number outside its range, or a token that no header can carry.
     """
 
     def __init__(
