@@ -12,7 +12,7 @@ from netdiffuse.common import NetdiffuseError, checks
 from netdiffuse.common.addresses import check_url
 from netdiffuse.common.http import retry_after_s
 from netdiffuse.denoising.edge.access import check_token
-from netdiffuse.denoising.edge.messages import Opinion
+from netdiffuse.denoising.edge.messages import ModelCard, Opinion
 from netdiffuse.denoising.state import MOST_BYTES
 
 ENCODED = ("content-encoding", "content-length", "transfer-encoding")  # no longer true of a body that was read
@@ -75,6 +75,18 @@ class Caller:
         check_url("the server's address", url)
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self.client = httpx.Client(base_url=url, headers=headers, transport=transport)
+
+    def card(self, call: Call) -> ModelCard:
+        """What the server says of itself.
+
+        Raises:
+            EdgeServerError: it is no edge server, refuses, or does not answer.
+        """
+        response = self.send(call, "GET", "/v1/model")
+        try:
+            return ModelCard.model_validate_json(response.content)
+        except ValueError as error:
+            raise EdgeServerError(f"this is no edge server: {error}") from error
 
     def rate(self, request_id: str, opinion: Opinion, patience_s: float = 60.0) -> None:
         """Tell the server what the user thinks of a request's picture.
