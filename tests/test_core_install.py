@@ -58,7 +58,8 @@ def test_the_core_needs_no_extra(tmp_path, arguments):
     ("arguments", "extra"),
     [
         (["studio", "--no-browser"], "studio"),
-        (["denoise", "serve"], "denoising"),
+        (["denoise", "serve", "--port", "0"], "denoising"),
+        (["denoise", "device", "--prompt", "a", "--persona", "frugal"], "denoising"),
         (["users", "audit", "--rater", "llm", "--model", "m"], "llm"),
     ],
 )

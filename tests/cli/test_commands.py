@@ -260,6 +260,12 @@ REFUSED_AT_ONCE = [
     ["denoise", "rate", "a", "--rating", "3", "--token", "ü"],
     ["denoise", "rate", "a", "--persona", "nobody", "--quality", "1", "--delay", "1", "--energy-share", "0"],
     ["denoise", "rate", "a", "--persona", "frugal", "--quality", "2", "--delay", "1", "--energy-share", "0"],
+    ["denoise", "rate", "a", "--rating", "3", "--server", "localhost:8000"],
+    ["denoise", "device", "--prompt", "a", "--server", "localhost:8000"],
+    ["denoise", "device", "--prompt", "a", "--persona", "nobody"],
+    ["denoise", "device", "--prompt", "a", "--battery", "60"],
+    ["denoise", "device", "--prompt", "a", "--gain-db", "105"],
+    ["denoise", "serve", "--host", "192.0.2.1", "--token", "t"],
     ["train", "--resume", "nowhere"],
     ["train", "--resume", ".", "--ratings", "nothing.sqlite"],
 ]

@@ -1,11 +1,28 @@
 import json
+import os
+import re
+import shlex
+import socket
 import sys
+from contextlib import contextmanager
 
+import httpx
+import numpy as np
 import pytest
 from PIL import Image
 
 from netdiffuse.cli import main
+from netdiffuse.denoising.edge.engine import LocalEngine
+from netdiffuse.denoising.edge.journal import Journal
+from netdiffuse.denoising.edge.lock import only_server
+from netdiffuse.denoising.edge.ratings import RatingStore
+from netdiffuse.denoising.edge.server import ServerSettings, make_server
+from netdiffuse.denoising.opening import opened
+from netdiffuse.problems.shared_denoising import SharedDenoisingSettings
+from netdiffuse.problems.shared_denoising.allocator import PolicyAllocator
 from tests.denoising.pipelines import stable_diffusion
+from tests.denoising.serving import RULE, bag_of_words
+from tests.denoising.test_ratings import listening
 
 WORDS = ["--prompts", "apple on a table", "lemon on a table", "--steps", "4"]
 
@@ -23,11 +40,11 @@ def call(*words) -> int:
     return int(stopped.value.code or 0)
 
 
-def refused(capsys, *words) -> str:
+def refused(capsys, *words, told=1) -> str:
     assert call(*words) == 2
     captured = capsys.readouterr()
     assert not captured.out
-    assert captured.err.count("\n") == 1
+    assert captured.err.count("\n") == told
     return captured.err
 
 
@@ -155,7 +172,7 @@ def test_a_device_whose_server_is_gone(model, tmp_path, capsys):
         (["serve", "--explore", "0.1"], "give its run with --allocator RUN"),
         (["serve", "--enough", "0"], "enough must be"),
         (["serve", "--ratings", "runs/edge/journal.sqlite"], "give each a file of its own"),
-        (["device", "--prompt", "a", "--rate"], "--rate needs a --persona who rates"),
+        (["device", "--prompt", "a", "--rate"], "--rate needs the --server that is told"),
         (["rate", "a"], "give either a --rating of 1 to 5, or a --persona"),
         (["rate", "a", "--rating", "6"], "--rating must be in 1 to 5, got 6"),
         (["rate", "a", "--rating", "3", "--quality", "2"], "--quality: "),
@@ -169,11 +186,99 @@ def test_bad_words(capsys, words, said, monkeypatch):
     assert said in refused(capsys, "denoise", *words)
 
 
+LATE = ["device", "--prompt", "a", "--model", "/no/such/model"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([*LATE, "--persona", "impatent"], "mean 'impatient'"),
+        ([*LATE, "--battery", "60"], "--battery: "),
+        ([*LATE, "--gain-db", "105"], "--gain-db: "),
+        ([*LATE, "--token", ""], "visible ASCII"),
+        ([*LATE, "--lead", "--host", "0.0.0.0"], "open to others: give a token (--token"),
+        ([*LATE, "--lead", "--host", "192.0.2.1", "--token", "t"], "nothing can listen at 192.0.2.1"),
+        ([*LATE, "--server", "127.0.0.1:8000"], "--server must be like http://127.0.0.1:8000"),
+        ([*LATE, "--server", "http://"], "--server must be like http://127.0.0.1:8000"),
+        (["rate", "a", "--rating", "3", "--server", "localhost:8000"], "--server must be like http://127.0.0.1:8000"),
+    ],
+)
+def test_it_is_refused_before_a_model_is_opened(capsys, words, said, monkeypatch):
+    monkeypatch.delenv("NETDIFFUSE_TOKEN", raising=False)
+    assert said in refused(capsys, "denoise", *words)
+
+
+@contextmanager
+def served(model, folder, k, ratings=True):
+    """The address of a server with this model, whose policy gives k of the environment's 11 steps to each alone."""
+    action = np.array([2 * k / 11 - 1, 0.0, 0.0], np.float32)
+    policy = PolicyAllocator(lambda seen: action, SharedDenoisingSettings(), bag_of_words, "v1", RULE)
+    engine = LocalEngine.of(opened(model), policy, 11)
+    store = RatingStore(folder / "ratings.sqlite") if ratings else None
+    own = ServerSettings(window_s=5.0, enough_in_window=1, most_in_window=1)
+    with listening(make_server(engine, Journal(folder / "j.sqlite"), own, store, policy.check)) as url:
+        yield url
+
+
+def test_a_device_prints_what_a_persona_rates_by(model, tmp_path, capsys):
+    """What is printed is what `denoise rate` takes, and what it then tells."""
+    device = ["denoise", "device", "--prompt", "apple on table", "--model", model, "--battery", 0.5]
+    with served(model, tmp_path, k=1) as url:
+        assert call(*device, "--server", url, "--out", tmp_path / "a.png") == 0
+        printed = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+        assert "server did 1 step (" in printed["the"]
+        assert "s, with waiting for others), this device 10 steps (" in printed["the"]
+        assert re.fullmatch(r"1 shared step, 0\.\d+ W, [\d,]+ Hz by v1", printed["granted"])
+        options = printed["measured"].partition(" (by the model of")[0]
+        assert options.startswith("--quality 0.")
+        rate = ["denoise", "rate", printed["request"], "--server", url, "--persona", "frugal", *shlex.split(options)]
+        assert call(*rate, "--json") == 0
+        said = json.loads(capsys.readouterr().out)
+        numbers = dict(zip(options.split()[::2], map(float, options.split()[1::2]), strict=True))
+        assert said["request"] == printed["request"]
+        assert said["persona"] == "frugal"
+        assert [said["quality"], said["delay_s"], said["energy_share"]] == list(numbers.values())
+        (kept,) = httpx.get(f"{url}/v1/ratings").json()
+        assert (kept["request"], kept["rating"]) == (said["request"], said["rating"])
+
+        assert call(*device, "--server", url, "--out", tmp_path / "b.png", "--json") == 0
+        measured = json.loads(capsys.readouterr().out)["measured"]
+        assert measured["delay_s"] == pytest.approx(numbers["--delay"], abs=0.01)
+        assert measured["energy_share"] == pytest.approx(numbers["--energy-share"], abs=1e-4)
+
+        device[3] = "a spaceship on mars"  # which the judge of the small model cannot read
+        assert call(*device, "--server", url, "--out", tmp_path / "c.png") == 0
+        assert "no quality: " in capsys.readouterr().out
+        said = refused(capsys, *device, "--server", url, "--out", tmp_path / "d.png", "--rate", told=2)
+        assert "cannot be rated with this --judge" in said
+        assert f"the picture is at {tmp_path / 'd.png'}" in said
+
+
+def test_the_average_user_rates_unless_another_is_named(model, tmp_path, capsys):
+    words = ["--prompt", "apple on table", "--model", model, "--out", tmp_path / "a.png", "--rate"]
+    with served(model, tmp_path, k=0) as url:
+        assert call("denoise", "device", *words, "--server", url) == 0
+        (kept,) = httpx.get(f"{url}/v1/ratings").json()
+    printed = capsys.readouterr().out
+    assert kept["persona"] == "average"
+    assert f"rated    {kept['rating']:.2f} by average: {kept['reason']}" in printed
+    assert "the server did no steps (" in printed
+    assert "granted  no shared steps by v1" in printed
+
+
+def test_where_no_ratings_are_kept_none_is_asked_for(model, tmp_path, capsys):
+    words = ["--prompt", "apple on table", "--model", model, "--out", tmp_path / "a.png"]
+    with served(model, tmp_path, k=1, ratings=False) as url:
+        said = refused(capsys, "denoise", "device", *words, "--server", url, "--rate")
+        assert f"the server at {url} keeps no ratings: start it with --ratings FILE, or leave out --rate" in said
+        assert not (tmp_path / "a.png").exists()
+        assert call("denoise", "device", *words, "--server", url) == 0
+        assert "measured" not in capsys.readouterr().out
+
+
 def test_a_server_that_ends_closes_its_engine(model, tmp_path, monkeypatch):
     """Denoisers on other hosts would go on for ever; whatever ends the server ends them."""
     import uvicorn
-
-    from netdiffuse.denoising.edge.engine import LocalEngine
 
     closed = []
 
@@ -183,8 +288,27 @@ def test_a_server_that_ends_closes_its_engine(model, tmp_path, monkeypatch):
 
     monkeypatch.setattr(uvicorn, "run", interrupted)
     monkeypatch.setattr(LocalEngine, "close", lambda self: closed.append(self.card.steps))
-    assert call("denoise", "serve", "--model", model, "--steps", 3, "--journal", tmp_path / "j.sqlite") == 130
+    words = ["--model", model, "--steps", 3, "--journal", tmp_path / "j.sqlite", "--port", 0]
+    assert call("denoise", "serve", *words) == 130
     assert closed == [3]
+    with only_server(tmp_path / "j.sqlite"):  # it has let go of its journal too
+        pass
+
+
+def test_a_second_server_is_refused_before_its_model_is_opened(tmp_path, capsys):
+    journal = tmp_path / "edge" / "j.sqlite"
+    words = ["denoise", "serve", "--model", tmp_path / "none", "--journal", journal]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = refused(capsys, *words, "--port", port)
+    assert f"nothing can listen at 127.0.0.1, port {port} (" in said
+    assert "choose another --port" in said
+    with only_server(journal):
+        said = refused(capsys, *words, "--port", 0)
+    assert f"another server has the journal {journal}, process {os.getpid()}" in said
+    assert "choose another --journal" in said
+    assert "cannot be opened" in refused(capsys, *words, "--port", 0)  # now it is its turn
+    assert not journal.exists()
 
 
 def test_no_such_model(capsys, tmp_path):

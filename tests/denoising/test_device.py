@@ -144,7 +144,7 @@ def test_a_damaged_state_is_asked_for_again(model, times):
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (lambda request: httpx.ConnectError("refused"), "no answer"),
+        (lambda request: httpx.ConnectError("refused"), "is it running? (tried 3 times)"),
         (lambda request: httpx.ReadTimeout("slow"), "no answer"),
         (lambda request: httpx.Response(401, json={"detail": "show the token"}), "401: show the token"),
         (lambda request: httpx.Response(500, text="oops"), "500"),

@@ -149,6 +149,7 @@ def test_a_server_that_keeps_no_ratings(model, tmp_path):
         ask_all(client, model)
         assert client.post("/v1/requests/r0/rating", json={"rating": 3}).status_code == 404
         assert client.get("/v1/ratings").status_code == 404
+        assert client.get("/v1/model").json()["keeps_ratings"] is False
 
 
 @contextmanager
@@ -192,6 +193,7 @@ def test_a_device_is_told_its_grant_and_rates(model, tmp_path):
         for thread in threads:
             thread.join()
         assert [(one.source, one.grant.shared_steps, one.shared_steps) for one in outcomes] == [("shared", 2, 2)] * 3
+        assert all(one.keeps_ratings for one in outcomes)
         kept = httpx.get(f"{url}/v1/ratings", headers=TOKEN).json()
         said = {one["request"]: (one["rating"], one["persona"]) for one in kept}
         assert said == {one.request_id: (1.0 + n, "impatient") for n, one in enumerate(outcomes)}

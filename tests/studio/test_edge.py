@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+from netdiffuse.common import InvalidValueError
 from netdiffuse.denoising.edge.allocator import ByMeaning
 from netdiffuse.denoising.edge.engine import LocalEngine
 from netdiffuse.denoising.edge.journal import Journal
@@ -41,8 +42,13 @@ def test_a_server_tells_of_its_queue(tmp_path):
 def test_no_server():
     with pytest.raises(EdgeError, match="no edge server answers at"):
         asyncio.run(ask_edge("http://127.0.0.1:9"))
-    with pytest.raises(EdgeError, match="no edge server answers"):
-        asyncio.run(ask_edge("no address"))
+
+
+@pytest.mark.parametrize("url", ["no address", "127.0.0.1:8000"])
+def test_what_is_no_address_is_not_asked(url):
+    for ask in (ask_edge, ask_ratings):
+        with pytest.raises(InvalidValueError, match="the address must be like http://"):
+            asyncio.run(ask(url))
 
 
 def test_another_server():

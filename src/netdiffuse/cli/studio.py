@@ -30,7 +30,8 @@ def studio(
             told.
     """
     from netdiffuse.common import InvalidValueError
-    from netdiffuse.studio.server import check_address, check_free, serve
+    from netdiffuse.common.addresses import check_free
+    from netdiffuse.studio.server import check_address, serve
 
     password = password or os.environ.get("NETDIFFUSE_PASSWORD") or None
     check_address(host, port, password)

@@ -9,9 +9,10 @@ from urllib.parse import quote
 import httpx
 
 from netdiffuse.common import NetdiffuseError, checks
+from netdiffuse.common.addresses import check_url
 from netdiffuse.common.http import retry_after_s
 from netdiffuse.denoising.edge.access import check_token
-from netdiffuse.denoising.edge.messages import Opinion
+from netdiffuse.denoising.edge.messages import ModelCard, Opinion
 from netdiffuse.denoising.state import MOST_BYTES
 
 ENCODED = ("content-encoding", "content-length", "transfer-encoding")  # no longer true of a body that was read
@@ -57,7 +58,7 @@ class Caller:
         transport: of the connection, for tests.
 
     Raises:
-        InvalidValueError: a number outside its range, or a token that no header can carry.
+        InvalidValueError: an address that is none, a number outside its range, or a token that no header can carry.
     """
 
     def __init__(
@@ -71,8 +72,21 @@ class Caller:
         self.tries = checks.integer("tries", tries)
         self.backoff_s = checks.non_negative("backoff_s", backoff_s)
         check_token(token)
+        check_url("the server's address", url)
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self.client = httpx.Client(base_url=url, headers=headers, transport=transport)
+
+    def card(self, call: Call) -> ModelCard:
+        """What the server says of itself.
+
+        Raises:
+            EdgeServerError: it is no edge server, refuses, or does not answer.
+        """
+        response = self.send(call, "GET", "/v1/model")
+        try:
+            return ModelCard.model_validate_json(response.content)
+        except ValueError as error:
+            raise EdgeServerError(f"this is no edge server: {error}") from error
 
     def rate(self, request_id: str, opinion: Opinion, patience_s: float = 60.0) -> None:
         """Tell the server what the user thinks of a request's picture.
@@ -114,7 +128,7 @@ class Caller:
                 wait = retry_after_s(response.headers.get("Retry-After"))
             failures += 1
             if failures >= self.tries and wait is None:
-                raise EdgeServerError(f"{reason}, {failures} times")
+                raise EdgeServerError(reason if failures == 1 else f"{reason} (tried {failures} times)")
             call.pause(
                 self.backoff_s if wait is None else max(wait, LEAST_WAIT_S),
                 0 if wait is not None else failures - 1,

@@ -41,6 +41,7 @@ class Outcome:
         own_s: seconds of the device's own steps and of decoding.
         request_id: of the request, by which the server knows it.
         grant: what a policy gave, where one decides and the server has helped.
+        keeps_ratings: whether the server that has helped keeps what users say; None where it does not tell.
     """
 
     picture: Image
@@ -56,6 +57,7 @@ class Outcome:
     own_s: float
     request_id: str = ""
     grant: Grant | None = None
+    keeps_ratings: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class EdgeDevice:
         transport: of the connection, for tests.
 
     Raises:
-        InvalidValueError: a number outside its range, or a token that no header can carry.
+        InvalidValueError: an address that is none, a number outside its range, or a token that no header can carry.
     """
 
     def __init__(
@@ -154,6 +156,7 @@ class EdgeDevice:
             time.perf_counter() - began - waited,
             request_id,
             grant,
+            None if received is None or self._card is None else self._card.keeps_ratings,
         )
 
     def rate(self, request_id: str, opinion: Opinion) -> None:
@@ -196,7 +199,7 @@ class EdgeDevice:
     ) -> tuple[ChainState, int, Grant | None]:
         if self._server is None:
             raise EdgeServerError("there is no server")
-        card = self._card or self._model_card(call)
+        card = self._card or self._server.card(call)
         if (card.family, card.revision) != (self.model.name, self.model.revision):
             raise EdgeServerError(
                 f"the server's model is {card.family} {card.revision}, this one {self.model.name} {self.model.revision}"
@@ -220,14 +223,6 @@ class EdgeDevice:
             except ChainStateError as error:  # damaged on its way: the server still has it
                 call.pause(self.backoff_s, failures, str(error))
         raise EdgeServerError(f"{self.tries} chain states in a row were damaged")
-
-    def _model_card(self, call: Call) -> ModelCard:
-        assert self._server is not None
-        response = self._server.send(call, "GET", "/v1/model")
-        try:
-            return ModelCard.model_validate_json(response.content)
-        except ValueError as error:
-            raise EdgeServerError(f"this is no edge server: {error}") from error
 
     def _collect(self, call: Call, request_id: str, progress: Progress | None) -> tuple[ChainState, int, Grant | None]:
         """Wait for the state. Raises ChainStateError where it is damaged, EdgeServerError where there will be none."""

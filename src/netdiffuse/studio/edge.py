@@ -8,6 +8,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from netdiffuse.common import NetdiffuseError
+from netdiffuse.common.addresses import check_url
 from netdiffuse.denoising.edge.messages import Rated
 
 PATIENCE_S = 3.0
@@ -48,6 +49,7 @@ async def ask_edge(url: str, token: str = "") -> EdgeState:
 
     Raises:
         EdgeError: it does not answer, or not as an edge server does.
+        InvalidValueError: the address is none.
     """
     async with _client(url, token) as client:
         card = (await client.get("/v1/model")).raise_for_status().json()
@@ -68,7 +70,7 @@ async def ask_ratings(url: str, token: str = "") -> list[Rated]:
         token: likewise.
 
     Raises:
-        EdgeError: as `ask_edge`; or it keeps no ratings.
+        EdgeError, InvalidValueError: as `ask_edge`; or it keeps no ratings.
     """
     async with _client(url, token) as client:
         answer = await client.get("/v1/ratings", params={"limit": MOST_RATINGS})
@@ -88,6 +90,7 @@ def mean_of_personas(ratings: list[Rated]) -> dict[str, float]:
 @asynccontextmanager
 async def _client(url: str, token: str) -> AsyncIterator[httpx.AsyncClient]:
     """A connection to an edge server, whose failures are told in one line."""
+    check_url("the address", url)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
         async with httpx.AsyncClient(base_url=url.rstrip("/"), headers=headers, timeout=PATIENCE_S) as client:

@@ -3,7 +3,6 @@
 import os
 import secrets
 import signal
-import socket
 import sys
 from pathlib import Path
 
@@ -25,22 +24,6 @@ def check_address(host: str, port: int, password: str | None) -> None:
         raise InvalidValueError(
             f"--host {host} opens the studio to others, who could run programs through it: give a --password"
         )
-
-
-def check_free(host: str, port: int) -> None:
-    """Refuse an address at which nothing can listen, before anything slow is done.
-
-    Raises:
-        InvalidValueError: a port that is in use or not allowed, or a host that is none of this machine's.
-    """
-    try:
-        family, kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as trial:
-            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
-            trial.bind(address)
-    except OSError as error:
-        said = error.strerror or str(error)
-        raise InvalidValueError(f"nothing can listen at {host}, port {port} ({said}): choose another --port") from error
 
 
 def serve(

@@ -1,17 +1,14 @@
 """`netdiffuse denoise device`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from netdiffuse.cli.arguments import AsJson, Count, File, Host, Model, Name, Number, Token, Type, Url
+from netdiffuse.cli.denoise.measured import measure, refuse_where_none_are_kept, report_of, said_by
 from netdiffuse.cli.denoise.models import DEFAULT, opened
 from netdiffuse.cli.denoise.serve import token_of
-
-if TYPE_CHECKING:
-    from netdiffuse.denoising.device import Outcome
-    from netdiffuse.denoising.edge.messages import Opinion, Report
 
 
 def device(
@@ -60,17 +57,22 @@ def device(
         battery: what this device's battery holds, as a share of a full one.
         gain_db: power gain of its channel, in dB; that of 100 m unless told.
         frequency_ghz: of its processor; 1.5 unless told.
-        rate: tell the server what the --persona thinks of it: the picture as the judge sees it, delay and energy as the
-            model of radio, processor and battery has them.
+        rate: tell the server what the --persona thinks of it, average unless told: of the picture as the judge sees it,
+            of delay and energy as the model of radio, processor and battery has them. Where the server keeps ratings
+            these three are printed in any case, as `netdiffuse denoise rate` takes them.
         judge: of the picture: classifier, which knows the words of the small model alone; or a CLIP model, by its name
             on a hub or a local folder.
         json: print what happened as JSON.
     """
+    from contextlib import closing
+    from dataclasses import asdict
     from json import dumps
 
-    from netdiffuse.cli.output import console
-    from netdiffuse.common import InvalidValueError
+    from netdiffuse.cli.output import console, working
+    from netdiffuse.common import InvalidValueError, NetdiffuseError, checks
+    from netdiffuse.common.addresses import check_free, check_url
     from netdiffuse.common.files import atomic_path, claim_unused
+    from netdiffuse.denoising.edge.access import check_open, check_token
 
     if not prompt.strip():
         raise InvalidValueError("--prompt must say what to see, got nothing")
@@ -80,14 +82,25 @@ def device(
         raise InvalidValueError(f"{out} already exists: choose another --out")
     if out is not None and out.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
         raise InvalidValueError(f"--out must end in .png, .jpg or .webp, got {out}")
-    if rate and (persona is None or server is None):
-        raise InvalidValueError("--rate needs a --persona who rates, and the --server that is told")
+    if rate and server is None:
+        raise InvalidValueError("--rate needs the --server that is told")
+    if server is not None:
+        check_url("--server", server)
+    token = token_of(token)
+    if lead:
+        checks.integer("port", port, maximum=65535)
+        check_open(host, token)
+        check_free(host, port)
+    else:
+        check_token(token)
+    persona = persona or ("average" if rate else None)
+    report = report_of(persona, battery, gain_db, frequency_ghz)
+    if rate and server is not None:
+        refuse_where_none_are_kept(server, token)
     errors = console(stderr=True)
     family = opened(model, dtype)
-    report = report_of(persona, battery, gain_db, frequency_ghz)
     from netdiffuse.denoising.device import Chain, EdgeDevice
 
-    token = token_of(token)
     if lead:
         from netdiffuse.denoising.embeddings import default_encoder
         from netdiffuse.denoising.peer import Gathering
@@ -120,19 +133,21 @@ def device(
     out = out or claim_unused(Path("picture.png"))
     with atomic_path(out) as temporary:
         outcome.picture.save(temporary, format={".png": "PNG", ".webp": "WEBP"}.get(out.suffix.lower(), "JPEG"))
-    said = None
-    if rate and outcome.source == "shared":  # after the picture is safe: a rating may be refused
-        assert persona is not None  # refused above
-        assert server is not None
-        from netdiffuse.denoising.calls import Caller, EdgeServerError
+    measured, said = None, None
+    if outcome.source == "shared" and (rate or outcome.keeps_ratings):
+        with working("looking at the picture"):
+            measured = measure(outcome, prompt, report, judge)
+    if rate and measured is not None:  # after the picture is safe: a rating may be refused
+        assert persona is not None  # average unless told
+        assert server is not None  # refused above
+        from netdiffuse.denoising.calls import Caller
 
-        said = judged(outcome, prompt, persona, report, judge)
-        caller = Caller(server, token)
         try:
-            caller.rate(outcome.request_id, said)
-        except EdgeServerError as error:
-            raise EdgeServerError(f"{error}; the picture is at {out}") from error
-        caller.close()
+            said = said_by(persona, prompt, measured, outcome.request_id)
+            with closing(Caller(server, token)) as caller:
+                caller.rate(outcome.request_id, said)
+        except NetdiffuseError as error:
+            raise NetdiffuseError(f"{error}; the picture is at {out}") from error
     if json:
         names = (
             "source",
@@ -148,28 +163,28 @@ def device(
         )
         told = {name: getattr(outcome, name) for name in names} | {"picture": str(out)}
         told["grant"] = None if outcome.grant is None else outcome.grant.model_dump()
+        told["measured"] = None if measured is None else asdict(measured)
         told["opinion"] = None if said is None else said.model_dump()
         print(dumps(told, indent=2))
     elif outcome.source == "shared":
         print(
-            f"the server did {outcome.shared_steps} steps ({outcome.bytes_received:,} bytes, {outcome.waited_s:.1f} s)"
-            f", this device {outcome.own_steps} ({outcome.own_s:.1f} s)"
+            f"the server did {_steps(outcome.shared_steps)} ({outcome.bytes_received:,} bytes; "
+            f"{outcome.waited_s:.1f} s, with waiting for others), "
+            f"this device {_steps(outcome.own_steps)} ({outcome.own_s:.1f} s)"
         )
         print(f"picture  {out}")
         print(f"request  {outcome.request_id}")
         if outcome.grant is not None:
             given = outcome.grant
-            print(
-                f"granted  {given.shared_steps} shared steps, {given.power_w:.4f} W, {given.bandwidth_hz:,.0f} Hz "
-                f"by {given.policy}"
-            )
+            sent = f", {given.power_w:.4f} W, {given.bandwidth_hz:,.0f} Hz" if given.shared_steps else ""
+            print(f"granted  {_steps(given.shared_steps, 'shared step')}{sent} by {given.policy}")
+        if measured is not None:
+            fault = "" if measured.fault is None else f"; no quality: {measured.fault}"
+            print(f"measured {measured.options} (by the model of radio, processors and battery){fault}")
         if said is not None:
-            print(
-                f"rated    {said.rating:.2f}: {said.reason} (quality {said.quality:.2f}; by the model of radio and "
-                f"processors delay {said.delay_s:.1f} s, energy {100 * (said.energy_share or 0):.1f}% of the battery)"
-            )
+            print(f"rated    {said.rating:.2f} by {persona}: {said.reason}")
     else:
-        print(f"alone, {outcome.own_steps} steps in {outcome.own_s:.1f} s: {outcome.reason}")
+        print(f"alone, {_steps(outcome.own_steps)} in {outcome.own_s:.1f} s: {outcome.reason}")
         if rate:
             print("not rated: no server has had a part in it")
         print(f"picture  {out}")
@@ -178,34 +193,5 @@ def device(
     return 0
 
 
-def report_of(
-    persona: str | None, battery: float, gain_db: float | None, frequency_ghz: float | None
-) -> "Report | None":
-    """What the device says of itself and of its user, refusing what no device is; None where there is nothing."""
-    if persona is None and battery == 1 and gain_db is None and frequency_ghz is None:
-        return None
-    from pydantic import ValidationError
-
-    from netdiffuse.common import InvalidValueError
-    from netdiffuse.denoising.edge.messages import Report
-    from netdiffuse.users import persona_table, preset
-
-    wants = None if persona is None else tuple(persona_table([preset(persona)])[0].tolist())
-    try:
-        return Report(gain_db=gain_db, frequency_ghz=frequency_ghz, battery=battery, persona=persona, wants=wants)
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        option = str(wrong["loc"][0]).replace("_", "-")
-        raise InvalidValueError(f"--{option}: {wrong['msg']}, got {wrong['input']!r}") from error
-
-
-def judged(outcome: "Outcome", prompt: str, persona: str, report: "Report | None", judge: str) -> "Opinion":
-    """What a persona thinks of what the device measured."""
-    from netdiffuse.denoising.edge.messages import Report
-    from netdiffuse.denoising.study import make_judge
-    from netdiffuse.problems.shared_denoising.experience import effort, opinion
-    from netdiffuse.users import preset
-
-    took = effort(outcome.grant, outcome.shared_steps, outcome.shared_steps + outcome.own_steps, report or Report())
-    (quality,) = [0.0] if took.lost else make_judge(judge)([outcome.picture], [prompt])
-    return opinion(preset(persona), prompt, quality, took.delay_s, took.energy_share, outcome.request_id)
+def _steps(n: int, what: str = "step") -> str:
+    return f"{n or 'no'} {what}{'' if n == 1 else 's'}"

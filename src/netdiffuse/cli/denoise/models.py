@@ -8,7 +8,7 @@ from netdiffuse.denoising.opening import DEFAULT, source_of
 if TYPE_CHECKING:
     from netdiffuse.denoising.families import Family
 
-__all__ = ["DEFAULT", "opened", "source_of"]
+__all__ = ["DEFAULT", "named", "opened", "source_of"]
 
 
 def opened(model: str, dtype: str) -> "Family":
@@ -17,3 +17,8 @@ def opened(model: str, dtype: str) -> "Family":
 
     with working(f"opening the model '{model}'"):
         return opening.opened(model, dtype)
+
+
+def named(model: str) -> str:
+    """What a model is called for the user; the shipped one's files say only of which family it is."""
+    return "the small model that netdiffuse ships" if model == DEFAULT else f"the model '{model}'"

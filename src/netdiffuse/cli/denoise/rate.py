@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from netdiffuse.cli.arguments import Name, Number, Seconds, Text, Token
+from netdiffuse.cli.arguments import AsJson, Name, Number, Seconds, Text, Token
 from netdiffuse.cli.denoise.serve import token_of
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def rate(
     delay: Seconds = None,
     energy_share: Number = None,
     token: Token = None,
+    json: AsJson = False,
 ) -> int:
     """Tell an edge server what a user thinks of a picture: a rating of your own, or what a persona would say.
 
@@ -29,18 +30,22 @@ def rate(
         rating: 1 (bad) to 5 (excellent).
         server: its address.
         reason: in words.
-        persona: who rates by what the device measured, instead of --rating; needs the three numbers that follow.
+        persona: who rates by what the device measured, instead of --rating; needs the three numbers that follow, as
+            `netdiffuse denoise device` prints them beside the request's id.
         quality: how well the picture shows the prompt, in [0, 1].
         delay: seconds from the request to the picture.
         energy_share: share of what the battery held that the picture drew, in [0, 1].
         token: the server's; the environment variable NETDIFFUSE_TOKEN unless told.
+        json: print what was told as JSON.
     """
     # Refuse before the heavy imports what needs none.
     from netdiffuse.common import InvalidValueError, checks
+    from netdiffuse.common.addresses import check_url
     from netdiffuse.denoising.edge.access import check_token
 
     token = token_of(token)
     check_token(token)
+    check_url("--server", server)
     if (rating is None) == (persona is None):
         raise InvalidValueError("give either a --rating of 1 to 5, or a --persona who rates")
     if rating is not None:
@@ -65,6 +70,11 @@ def rate(
     caller = Caller(server, token, tries=2)
     caller.rate(id, said)
     caller.close()
+    if json:
+        from json import dumps
+
+        print(dumps({"request": id, "persona": persona} | said.model_dump(), indent=2))
+        return 0
     print(f"rated {said.rating:.2f}" + ("" if said.reason is None else f": {said.reason}"))
     return 0
 

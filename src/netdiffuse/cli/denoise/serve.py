@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from netdiffuse.cli.arguments import Count, File, Folder, Host, Model, Name, NeededFile, Number, Token, Type, Url
-from netdiffuse.cli.denoise.models import DEFAULT, opened, source_of
+from netdiffuse.cli.denoise.models import DEFAULT, named, opened, source_of
 
 MOST_TOGETHER = 1000  # requests in a window
 
@@ -68,7 +68,9 @@ def serve(
     """
     from netdiffuse.cli.output import console
     from netdiffuse.common import InvalidValueError, checks
+    from netdiffuse.common.addresses import check_free
     from netdiffuse.denoising.edge.access import check_open
+    from netdiffuse.denoising.edge.lock import only_server
 
     token = token_of(token)
     checks.integer("port", port, minimum=0, maximum=65535)
@@ -83,51 +85,53 @@ def serve(
     if ratings is not None and ratings.resolve() == journal.resolve():
         raise InvalidValueError(f"--ratings and --journal are both {journal}: give each a file of its own")
     check_open(host, token)
-    family = opened(model, dtype)
-    import uvicorn
+    check_free(host, port)
+    with only_server(journal):
+        family = opened(model, dtype)
+        import uvicorn
 
-    from netdiffuse.denoising.edge.allocator import Allocator, ByMeaning
-    from netdiffuse.denoising.edge.engine import Engine, LocalEngine, card_of
-    from netdiffuse.denoising.edge.journal import Journal
-    from netdiffuse.denoising.edge.ratings import RatingStore
-    from netdiffuse.denoising.edge.server import ServerSettings, make_server
-    from netdiffuse.denoising.embeddings import default_encoder
-    from netdiffuse.denoising.planner import SharingRule
+        from netdiffuse.denoising.edge.allocator import Allocator, ByMeaning
+        from netdiffuse.denoising.edge.engine import Engine, LocalEngine, card_of
+        from netdiffuse.denoising.edge.journal import Journal
+        from netdiffuse.denoising.edge.ratings import RatingStore
+        from netdiffuse.denoising.edge.server import ServerSettings, make_server
+        from netdiffuse.denoising.embeddings import default_encoder
+        from netdiffuse.denoising.planner import SharingRule
 
-    out = console(stderr=True)
-    deciding: Allocator = ByMeaning(default_encoder(), SharingRule(most=most_shared))
-    check = None
-    if allocator is not None:
-        from netdiffuse.experiments import load
-        from netdiffuse.experiments.allocation import make_allocator
+        out = console(stderr=True)
+        deciding: Allocator = ByMeaning(default_encoder(), SharingRule(most=most_shared))
+        check = None
+        if allocator is not None:
+            from netdiffuse.experiments import load
+            from netdiffuse.experiments.allocation import make_allocator
 
-        deciding = make_allocator(load(allocator), default_encoder(), explore)
-        check = deciding.check
-        if ratings is not None and not deciding.settings.show_personas:
-            out.print("ratings cannot be learned from: the policy does not see who the users are", soft_wrap=True)
-        users, how = deciding.settings.users, "" if explore is None else f", disturbed by {explore:g} to explore"
-        out.print(f"the policy {deciding.version} decides{how}; it was trained for {users} users", soft_wrap=True)
-    made: Engine
-    if engine == "ray":
-        from netdiffuse.denoising.edge.ray_engine import RayEngine
+            deciding = make_allocator(load(allocator), default_encoder(), explore)
+            check = deciding.check
+            if ratings is not None and not deciding.settings.show_personas:
+                out.print("ratings cannot be learned from: the policy does not see who the users are", soft_wrap=True)
+            users, how = deciding.settings.users, "" if explore is None else f", disturbed by {explore:g} to explore"
+            out.print(f"the policy {deciding.version} decides{how}; it was trained for {users} users", soft_wrap=True)
+        made: Engine
+        if engine == "ray":
+            from netdiffuse.denoising.edge.ray_engine import RayEngine
 
-        card = card_of(family, steps, scheduler)
-        made = RayEngine(source_of(model), deciding, card, replicas, dtype, ray_address)
-    else:
-        made = LocalEngine.of(family, deciding, steps, scheduler)
-    most = ServerSettings.most_in_window
-    if enough is not None:  # a policy's sessions are of so many users; others may well be more
-        most = enough if allocator is not None else max(most, enough)
-    settings = ServerSettings(window_s=window, most_in_window=most, enough_in_window=enough, token=token)
-    store = None if ratings is None else RatingStore(ratings)
-    kept = "" if ratings is None else f", ratings {ratings}"
-    wait = f"windows of {window:g} s" + ("" if enough is None else f" or {enough} requests")
-    out.print(
-        f"{family.name} {family.revision}, {steps} steps, {wait}, "
-        f"at http://{host}:{port}, journal {journal}{kept}; Ctrl-C ends it",
-        soft_wrap=True,
-    )
-    with closing(made):
-        app = make_server(made, Journal(journal, journal_mb * 10**6), settings, store, check)
-        uvicorn.run(app, host=host, port=port, log_level="info", timeout_graceful_shutdown=60)
+            card = card_of(family, steps, scheduler)
+            made = RayEngine(source_of(model), deciding, card, replicas, dtype, ray_address)
+        else:
+            made = LocalEngine.of(family, deciding, steps, scheduler)
+        most = ServerSettings.most_in_window
+        if enough is not None:  # a policy's sessions are of so many users; others may well be more
+            most = enough if allocator is not None else max(most, enough)
+        settings = ServerSettings(window_s=window, most_in_window=most, enough_in_window=enough, token=token)
+        store = None if ratings is None else RatingStore(ratings)
+        kept = "" if ratings is None else f", ratings {ratings}"
+        wait = f"windows of {window:g} s" + ("" if enough is None else f" or {enough} requests")
+        out.print(
+            f"{named(model)} ({family.name}, revision {family.revision}), {steps} steps, {wait}, "
+            f"at http://{host}:{port}, journal {journal}{kept}; Ctrl-C ends it",
+            soft_wrap=True,
+        )
+        with closing(made):
+            app = make_server(made, Journal(journal, journal_mb * 10**6), settings, store, check)
+            uvicorn.run(app, host=host, port=port, log_level="info", timeout_graceful_shutdown=60)
     return 0

@@ -127,7 +127,13 @@ class Answer(BaseModel):
 
 
 class ModelCard(BaseModel):
-    """What a device needs to know to go on with the server's chains, or to make the same picture alone."""
+    """What a device needs to know to go on with the server's chains, or to make the same picture alone.
+
+    Attributes:
+        family, revision: of the model.
+        steps, scheduler, guidance_scale, height, width: of its chains.
+        keeps_ratings: whether the server keeps what users say of their pictures; None where it does not tell.
+    """
 
     family: str
     revision: str
@@ -136,6 +142,7 @@ class ModelCard(BaseModel):
     guidance_scale: float
     height: int
     width: int
+    keeps_ratings: bool | None = None
 
 
 class Opinion(BaseModel):

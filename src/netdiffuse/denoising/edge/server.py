@@ -171,7 +171,7 @@ def make_server(
     @app.get("/v1/model", dependencies=[Depends(known)])
     def model() -> ModelCard:
         """What devices need to know."""
-        return engine.card
+        return engine.card.model_copy(update={"keeps_ratings": ratings is not None})
 
     @app.post("/v1/requests", status_code=202, dependencies=[Depends(known)])
     def ask(request: Request, body: Ask, response: Response) -> Answer:
