@@ -108,6 +108,14 @@ def test_the_chain_of_a_decision_is_stepped_through_and_a_gain_changed(server, b
     until(lambda: browser.chart(described) != changed)
 
 
+# Notes whether a text was there, for however short a time.
+SEEN = """
+window.seen = false;
+new MutationObserver(() => { window.seen ||= document.body.innerText.includes(arguments[0]); })
+  .observe(document.body, {subtree: true, childList: true, attributes: true, characterData: true});
+"""
+
+
 def test_prompts_share_their_first_steps(server, browser):
     browser.open(server.url("/denoise"))
     browser.write("Prompts, one a user and line", "an apple on a table")
@@ -119,8 +127,11 @@ def test_prompts_share_their_first_steps(server, browser):
     browser.click(".q-toggle", "Choose shared steps by meaning")
     browser.write("Steps", "4")
     browser.write("Shared steps k", "2")
+    browser.script(SEEN, "opening the model")
     browser.click("button", "Denoise")
     browser.waits_for("users 1 and 2 share 2 steps")
+    assert browser.script("return window.seen")
+    assert not browser.says("opening the model")
     browser.waits_for("25.0%")  # two of eight
     browser.waits_for("own steps")
     browser.find('[aria-label="Denoising step"] [tabindex]').send_keys(*[Keys.ARROW_LEFT] * 2)
@@ -136,6 +147,28 @@ def test_prompts_share_their_first_steps(server, browser):
     browser.write("Model", "no/such/folder")
     browser.click("button", "Denoise")
     browser.waits_for("the model 'no/such/folder' cannot be opened")
+
+
+def test_what_cannot_be_denoised_is_refused_as_it_was_typed(server, browser):
+    browser.open(server.url("/denoise"))
+    browser.click(".q-toggle", "Choose shared steps by meaning")
+    browser.click(".q-select", "Codec")
+    browser.click(".q-menu .q-item", "uint8")
+    for label, usual, typed, told in (
+        ("Bit error rate", "0", "1", "bit_error_rate must be in [0, 0.5], got 1"),
+        ("Bit error rate", "0", "-0.1", "bit_error_rate must be in [0, 0.5], got -0.1"),
+        ("Shared steps k", "5", "-1", "shared must be an integer of at least 0, got -1"),
+        ("Shared steps k", "5", "12", "shared must be an integer of at most 11, got 12"),
+        ("Steps", "11", "1.5", "Steps: give a whole number, got 1.5"),
+        ("Steps", "11", "1001", "steps must be an integer of at most 1000, got 1001"),
+        ("Seed", "0", "", "Seed: give a number"),
+    ):
+        browser.write(label, typed)
+        browser.click("button", "Denoise")
+        browser.waits_for(told)
+        assert browser.field(label).get_attribute("value") == typed
+        browser.write(label, usual)
+    assert browser.says("Type prompts and press Denoise")  # nothing was done
 
 
 def test_runs_are_compared(server, browser):
