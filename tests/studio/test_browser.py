@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from netdiffuse import experiments
@@ -186,6 +187,44 @@ def test_runs_are_compared(server, browser):
     before = browser.chart("Learning curves of")
     browser.click(".q-checkbox", "apg-s0")
     until(lambda: browser.chart("Learning curves of") != before)
+
+
+def test_a_comparison_begins_anew_with_another_problem_which_the_address_keeps(tmp_path, browser):
+    root = tmp_path / "runs"
+    experiments.train("interference-channel", "ppo", timesteps=512, out=root / "links", **FAST)
+    few = {"problem_args": {"channels": 4}}
+    for name, more in (("usual", {}), ("few", few), ("fewer", few | {"seed": 1})):
+        experiments.train("power-allocation", "ppo", timesteps=512, out=root / name, **FAST, **more)
+        time.sleep(0.01)
+    config = root / "usual" / "config.json"
+    entries = json.loads(config.read_text())
+    config.write_text(json.dumps(entries | {"budget": {"seconds": None, "timesteps": 1024}}))  # so it was stopped
+    running = Server(root)
+    try:
+        browser.open(running.url("/compare?problem=power-allocation"))
+        browser.waits_for("stopped early: usual")
+        beside = "return arguments[0].closest('.q-checkbox').parentElement.innerText.split('\\n')"
+        names = browser.driver.find_elements(By.CSS_SELECTOR, ".q-checkbox")
+        listed = dict(browser.script(beside, name) for name in names)
+        assert listed == {"usual": "stopped", "few": "channels=4", "fewer": "channels=4"}
+        assert browser.says("left out, other arguments (channels=4): fewer, few")
+        browser.write("Threshold", "70")
+        browser.waits_for("seconds to 70")
+        browser.click(".q-select", "Problem")
+        browser.click(".q-menu .q-item", "interference-channel")
+        browser.find('.nicegui-echart[aria-label^="Learning curves of ppo"]')
+        until(lambda: [box.text for box in browser.driver.find_elements(By.CSS_SELECTOR, ".q-checkbox")] == ["links"])
+        browser.waits_for("seconds to 99")
+        assert browser.field("Threshold").get_attribute("value") == ""
+        browser.click(".q-checkbox", "links")
+        browser.waits_for("Choose runs on the left.")
+        until(lambda: not browser.field("Threshold").get_attribute("placeholder"))
+        browser.open(browser.driver.current_url)
+        until(lambda: [box.text for box in browser.driver.find_elements(By.CSS_SELECTOR, ".q-checkbox")] == ["links"])
+        assert browser.errors() == []
+        browser.driver.get("about:blank")  # a page would find its studio gone
+    finally:
+        running.end()
 
 
 def test_damaged_runs_stand_among_good_ones(server, browser):
