@@ -91,13 +91,20 @@ def test_a_run_from_the_form_is_stopped_resumed_outlives_the_studio_and_is_looke
         until(lambda: all(job.state != "running" for job in jobs.all()))
 
 
-def test_the_chain_of_a_decision_is_stepped_through_and_a_gain_changed(server, browser):
+@pytest.mark.parametrize("drawn", [False, True], ids=["from-zero", "from-noise"])
+def test_the_chain_of_a_decision_is_stepped_through_and_a_gain_changed(server, browser, drawn):
     browser.open(server.url("/inside?run=apg-s0"))
     described = "Decision of apg-s0"
     decided = browser.chart(described)
+    if drawn:
+        browser.click(".q-toggle", "Deterministic")
+        until(lambda: browser.chart(described) != decided)
+        decided = browser.chart(described)
+    assert not browser.says("at step")
     slider = browser.find('[aria-label="Denoising step"] [tabindex]')
     slider.send_keys(*[Keys.ARROW_LEFT] * 10)
-    browser.waits_for("decoded noise")
+    browser.waits_for("decoded noise" if drawn else "start at zero")
+    browser.waits_for("at step 0 of")  # beside the figures
     until(lambda: browser.chart(described) != decided)
     # One press at a time, as long as it takes: on a busy machine the page may still be drawing the step before.
     until(lambda: (slider.send_keys(Keys.ARROW_RIGHT), browser.chart(described) == decided)[1])
@@ -115,6 +122,26 @@ window.seen = false;
 new MutationObserver(() => { window.seen ||= document.body.innerText.includes(arguments[0]); })
   .observe(document.body, {subtree: true, childList: true, attributes: true, characterData: true});
 """
+
+
+def test_a_run_without_a_picture_is_not_offered(tmp_path, browser):
+    root = tmp_path / "runs"
+    settings = {"n_steps": 64, "batch_size": 32}
+    experiments.train("CartPole-v1", "ppo", timesteps=64, n_envs=1, contexts=1, settings=settings, out=root / "pole")
+    experiments.train("power-allocation", "ppo", timesteps=512, out=root / "power", **FAST)
+    running = Server(root)
+    try:
+        browser.open(running.url("/inside?run=pole"))  # as a link may
+        browser.waits_for("ppo on CartPole-v1 has no picture here")
+        browser.click(".q-select", "Run")
+        browser.with_text(".q-menu .q-item", "power")
+        assert [item.text for item in browser.driver.find_elements(By.CSS_SELECTOR, ".q-menu .q-item")] == ["power"]
+        browser.open(running.url("/inside"))
+        browser.find('.nicegui-echart[aria-label^="Decision of power"]')
+        assert browser.errors() == []
+        browser.driver.get("about:blank")  # a page would find its studio gone
+    finally:
+        running.end()
 
 
 def test_prompts_share_their_first_steps(server, browser):

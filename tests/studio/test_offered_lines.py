@@ -62,7 +62,7 @@ def test_train_again(server, browser, tmp_path):
 def test_look_inside(server, browser, tmp_path, name, deterministic):
     browser.open(server.url(f"/inside?run={name}"))
     browser.find(f'.nicegui-echart[aria-label^="Decision of {name}"]')
-    if deterministic:
+    if not deterministic:  # as it begins
         browser.click(".q-toggle", "Deterministic")
     python = offered(browser)  # comes after the decision, in the order of what is pressed
     assert ("seed=None" in python or "deterministic=True" in python) == deterministic

@@ -123,8 +123,9 @@ def decision_lines(
         one_shot: whether it is a context of a one-shot problem, for which there is a command.
         diffusion: whether the policy has a chain; else it decides in one step.
     """
+    start = "zero" if seed is None else "noise"
     draw = (
-        f"chain = torch.as_tensor(run.model.denoising_trajectory(context, seed={seed}))  # from noise to the decision\n"
+        f"chain = torch.as_tensor(run.model.denoising_trajectory(context, seed={seed}))  # {start} to decision\n"
         if diffusion
         else "model = run.model  # opened first, which draws random numbers too\n"
         + (f"torch.manual_seed({seed})\n" if seed is not None else "")
