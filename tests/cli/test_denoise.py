@@ -85,7 +85,9 @@ def test_who_leads_is_told(model, tmp_path, capsys):
     assert call("denoise", "split", *WORDS, *words) == 0
     printed = capsys.readouterr().out
     (led_by,) = {tuple(user["led_by"]) for user in json.loads((tmp_path / "b" / "summary.json").read_text())["users"]}
-    assert f"user {led_by[0]}" in printed
+    assert f"user {led_by[0] + 1}" in printed  # people count from 1, files from 0
+    rows = [line for line in printed.splitlines() if " on a table" in line]
+    assert [next(word for word in row.split() if word.isdigit()) for row in rows] == ["1", "2"]
     assert "identical" in printed  # the leader's own picture
 
 

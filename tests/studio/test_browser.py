@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from netdiffuse import experiments
@@ -90,13 +91,20 @@ def test_a_run_from_the_form_is_stopped_resumed_outlives_the_studio_and_is_looke
         until(lambda: all(job.state != "running" for job in jobs.all()))
 
 
-def test_the_chain_of_a_decision_is_stepped_through_and_a_gain_changed(server, browser):
+@pytest.mark.parametrize("drawn", [False, True], ids=["from-zero", "from-noise"])
+def test_the_chain_of_a_decision_is_stepped_through_and_a_gain_changed(server, browser, drawn):
     browser.open(server.url("/inside?run=apg-s0"))
     described = "Decision of apg-s0"
     decided = browser.chart(described)
+    if drawn:
+        browser.click(".q-toggle", "Deterministic")
+        until(lambda: browser.chart(described) != decided)
+        decided = browser.chart(described)
+    assert not browser.says("at step")
     slider = browser.find('[aria-label="Denoising step"] [tabindex]')
     slider.send_keys(*[Keys.ARROW_LEFT] * 10)
-    browser.waits_for("decoded noise")
+    browser.waits_for("decoded noise" if drawn else "start at zero")
+    browser.waits_for("at step 0 of")  # beside the figures
     until(lambda: browser.chart(described) != decided)
     # One press at a time, as long as it takes: on a busy machine the page may still be drawing the step before.
     until(lambda: (slider.send_keys(Keys.ARROW_RIGHT), browser.chart(described) == decided)[1])
@@ -106,6 +114,34 @@ def test_the_chain_of_a_decision_is_stepped_through_and_a_gain_changed(server, b
     changed = browser.chart(described)
     browser.click("button", "Another context")
     until(lambda: browser.chart(described) != changed)
+
+
+# Notes whether a text was there, for however short a time.
+SEEN = """
+window.seen = false;
+new MutationObserver(() => { window.seen ||= document.body.innerText.includes(arguments[0]); })
+  .observe(document.body, {subtree: true, childList: true, attributes: true, characterData: true});
+"""
+
+
+def test_a_run_without_a_picture_is_not_offered(tmp_path, browser):
+    root = tmp_path / "runs"
+    settings = {"n_steps": 64, "batch_size": 32}
+    experiments.train("CartPole-v1", "ppo", timesteps=64, n_envs=1, contexts=1, settings=settings, out=root / "pole")
+    experiments.train("power-allocation", "ppo", timesteps=512, out=root / "power", **FAST)
+    running = Server(root)
+    try:
+        browser.open(running.url("/inside?run=pole"))  # as a link may
+        browser.waits_for("ppo on CartPole-v1 has no picture here")
+        browser.click(".q-select", "Run")
+        browser.with_text(".q-menu .q-item", "power")
+        assert [item.text for item in browser.driver.find_elements(By.CSS_SELECTOR, ".q-menu .q-item")] == ["power"]
+        browser.open(running.url("/inside"))
+        browser.find('.nicegui-echart[aria-label^="Decision of power"]')
+        assert browser.errors() == []
+        browser.driver.get("about:blank")  # a page would find its studio gone
+    finally:
+        running.end()
 
 
 def test_prompts_share_their_first_steps(server, browser):
@@ -119,8 +155,11 @@ def test_prompts_share_their_first_steps(server, browser):
     browser.click(".q-toggle", "Choose shared steps by meaning")
     browser.write("Steps", "4")
     browser.write("Shared steps k", "2")
+    browser.script(SEEN, "opening the model")
     browser.click("button", "Denoise")
     browser.waits_for("users 1 and 2 share 2 steps")
+    assert browser.script("return window.seen")
+    assert not browser.says("opening the model")
     browser.waits_for("25.0%")  # two of eight
     browser.waits_for("own steps")
     browser.find('[aria-label="Denoising step"] [tabindex]').send_keys(*[Keys.ARROW_LEFT] * 2)
@@ -138,6 +177,28 @@ def test_prompts_share_their_first_steps(server, browser):
     browser.waits_for("the model 'no/such/folder' cannot be opened")
 
 
+def test_what_cannot_be_denoised_is_refused_as_it_was_typed(server, browser):
+    browser.open(server.url("/denoise"))
+    browser.click(".q-toggle", "Choose shared steps by meaning")
+    browser.click(".q-select", "Codec")
+    browser.click(".q-menu .q-item", "uint8")
+    for label, usual, typed, told in (
+        ("Bit error rate", "0", "1", "bit_error_rate must be in [0, 0.5], got 1"),
+        ("Bit error rate", "0", "-0.1", "bit_error_rate must be in [0, 0.5], got -0.1"),
+        ("Shared steps k", "5", "-1", "shared must be an integer of at least 0, got -1"),
+        ("Shared steps k", "5", "12", "shared must be an integer of at most 11, got 12"),
+        ("Steps", "11", "1.5", "Steps: give a whole number, got 1.5"),
+        ("Steps", "11", "1001", "steps must be an integer of at most 1000, got 1001"),
+        ("Seed", "0", "", "Seed: give a number"),
+    ):
+        browser.write(label, typed)
+        browser.click("button", "Denoise")
+        browser.waits_for(told)
+        assert browser.field(label).get_attribute("value") == typed
+        browser.write(label, usual)
+    assert browser.says("Type prompts and press Denoise")  # nothing was done
+
+
 def test_runs_are_compared(server, browser):
     browser.open(server.url("/compare"))
     browser.with_text("td", "diffusion-apg")
@@ -153,6 +214,44 @@ def test_runs_are_compared(server, browser):
     before = browser.chart("Learning curves of")
     browser.click(".q-checkbox", "apg-s0")
     until(lambda: browser.chart("Learning curves of") != before)
+
+
+def test_a_comparison_begins_anew_with_another_problem_which_the_address_keeps(tmp_path, browser):
+    root = tmp_path / "runs"
+    experiments.train("interference-channel", "ppo", timesteps=512, out=root / "links", **FAST)
+    few = {"problem_args": {"channels": 4}}
+    for name, more in (("usual", {}), ("few", few), ("fewer", few | {"seed": 1})):
+        experiments.train("power-allocation", "ppo", timesteps=512, out=root / name, **FAST, **more)
+        time.sleep(0.01)
+    config = root / "usual" / "config.json"
+    entries = json.loads(config.read_text())
+    config.write_text(json.dumps(entries | {"budget": {"seconds": None, "timesteps": 1024}}))  # so it was stopped
+    running = Server(root)
+    try:
+        browser.open(running.url("/compare?problem=power-allocation"))
+        browser.waits_for("stopped early: usual")
+        beside = "return arguments[0].closest('.q-checkbox').parentElement.innerText.split('\\n')"
+        names = browser.driver.find_elements(By.CSS_SELECTOR, ".q-checkbox")
+        listed = dict(browser.script(beside, name) for name in names)
+        assert listed == {"usual": "stopped", "few": "channels=4", "fewer": "channels=4"}
+        assert browser.says("left out, other arguments (channels=4): fewer, few")
+        browser.write("Threshold", "70")
+        browser.waits_for("seconds to 70")
+        browser.click(".q-select", "Problem")
+        browser.click(".q-menu .q-item", "interference-channel")
+        browser.find('.nicegui-echart[aria-label^="Learning curves of ppo"]')
+        until(lambda: [box.text for box in browser.driver.find_elements(By.CSS_SELECTOR, ".q-checkbox")] == ["links"])
+        browser.waits_for("seconds to 99")
+        assert browser.field("Threshold").get_attribute("value") == ""
+        browser.click(".q-checkbox", "links")
+        browser.waits_for("Choose runs on the left.")
+        until(lambda: not browser.field("Threshold").get_attribute("placeholder"))
+        browser.open(browser.driver.current_url)
+        until(lambda: [box.text for box in browser.driver.find_elements(By.CSS_SELECTOR, ".q-checkbox")] == ["links"])
+        assert browser.errors() == []
+        browser.driver.get("about:blank")  # a page would find its studio gone
+    finally:
+        running.end()
 
 
 def test_damaged_runs_stand_among_good_ones(server, browser):

@@ -31,6 +31,14 @@ def test_a_curve_shows_the_rules_near_it_and_the_reference():
     assert options["yAxis"]["min"] < 84 < 100 < options["yAxis"]["max"]
 
 
+def test_marks_are_as_wide_as_their_bars_allow():
+    for names in (["a", "b"], [str(i) for i in range(100)]):
+        marks = {"one": [1.0] * len(names)}
+        options = bars_chart(names, {"mean": [2.0] * len(names)}, marks=marks, measure="m")
+        (mark,) = (one for one in options["series"] if one["name"] == "one")
+        assert (mark["type"], mark["barWidth"], mark["symbolSize"][0]) == ("pictorialBar", "80%", "100%")
+
+
 def test_a_band_is_as_high_as_it_should_be():
     options = curve_chart({"a": [[0, 2.0]]}, measure="m", bands={"a": ([[0, 1.0]], [[0, 4.0]])})
     under, over, _ = options["series"]

@@ -9,7 +9,7 @@ from PIL import Image
 
 from netdiffuse import experiments
 from netdiffuse.common import InvalidValueError
-from netdiffuse.studio.comparison import Chosen
+from netdiffuse.studio.comparison import Chosen, remarks
 from netdiffuse.studio.levels import known_levels, measured_levels
 from netdiffuse.studio.runs import RunStore
 
@@ -84,9 +84,8 @@ def test_files(store):
 def test_what_cannot_be_compared_is_said(store):
     found = chosen(store, "ppo-1", "other", "ppo-2")
     assert found.names == ["ppo-1", "ppo-2"]
-    (why,) = found.left_out
-    assert why.startswith("other, which is of power-allocation (channels=4; ")
-    assert "ppo-1 of power-allocation (as usual; " in why
+    assert found.left_out == ["other arguments (channels=4): other"]
+    assert chosen(store, "other", "ppo-1", "ppo-2").left_out == ["other arguments (channels as usual): ppo-1, ppo-2"]
     with pytest.raises(InvalidValueError, match="choose a run or more"):
         Chosen([])
     with pytest.raises(InvalidValueError, match="has no result yet"):
@@ -102,7 +101,8 @@ def test_what_was_not_judged_is_not_compared(store):
     found = chosen(store, "hasty", "ppo-2")
     assert RunStore(store.root).get("hasty").state == "stopped"
     shutil.rmtree(hasty)
-    assert (found.names, found.left_out) == (["ppo-2"], ["hasty, whose final evaluation was interrupted: resume it"])
+    assert found.names == ["ppo-2"]
+    assert found.left_out == ["the final evaluation was interrupted, resume it: hasty"]
 
 
 def test_a_seed_counts_once_and_the_newest_of_it(store):
@@ -115,7 +115,19 @@ def test_a_seed_counts_once_and_the_newest_of_it(store):
     shutil.rmtree(again)
     assert found.names == ["again", "ppo-2"]
     assert [line.seeds for line in found.table(80.0)] == [[80.0, 86.0]]
-    assert found.left_out == ["ppo-1, whose seed again has too and is newer"]
+    assert found.left_out == ["a newer run has the same seed: ppo-1 (again)"]
+
+
+def test_what_sets_a_run_apart_is_told(store):
+    config = store.root / "ppo-2" / "config.json"
+    before = config.read_text()
+    config.write_text(json.dumps(json.loads(before) | {"budget": {"seconds": None, "timesteps": 1024}}))
+    names = ("ppo-1", "ppo-2", "other")
+    found, alone = remarks([store.get(name) for name in names]), chosen(store, "ppo-2")
+    config.write_text(before)
+    assert found == {"ppo-1": "", "ppo-2": "stopped", "other": "channels=4"}
+    assert remarks([store.get("other")]) == {"other": ""}
+    assert (alone.stopped, chosen(store, "ppo-1", "ppo-2").stopped) == (["ppo-2"], [])
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from netdiffuse import experiments
 from netdiffuse.common import UnsupportedError
 from netdiffuse.experiments.figures.services import prophets_choice
-from netdiffuse.studio.inside import look_into
+from netdiffuse.studio.inside import has_picture, look_into
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +69,18 @@ def test_probabilities_of_providers(tmp_path):
     assert len(inside.names) == len(context) == 42
 
 
-def test_other_peoples_environments_have_no_picture(tmp_path):
+def test_other_peoples_environments_have_no_picture(tmp_path, power):
     settings = {"n_steps": 64, "batch_size": 32}
     experiments.train("CartPole-v1", "ppo", timesteps=64, n_envs=1, contexts=1, settings=settings, out=tmp_path / "r")
     with pytest.raises(UnsupportedError, match="has no picture here"):
         look_into(str(tmp_path / "r"))
+    other, own = experiments.load(tmp_path / "r").config, power.run.config
+    assert (has_picture(other), has_picture(own)) == (False, True)
+    for problem, algorithm, told in (
+        ("aigc-services", "d2sac", True),
+        ("aigc-services", "ppo", False),
+        ("shared-denoising", "gddpg", False),
+        ("mine.py:Own", "ppo", True),
+        ("module:Their-v3", "ppo", False),
+    ):
+        assert has_picture(dataclasses.replace(own, problem=problem, algorithm=algorithm)) == told

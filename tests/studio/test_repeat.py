@@ -132,7 +132,9 @@ def test_a_comparison_is_repeated(root):
 
 def test_the_command_judges_each_run_of_a_comparison(root, capsys):
     for record in RunStore(root).scan():
-        shell(comparison_lines({str(record.path): "mine"}).command + f" --json --contexts {record.config.contexts}")
+        chosen, run = Chosen([record]), str(record.path)
+        assert chosen.contexts == [100]  # fewer than usual
+        shell(comparison_lines({run: "mine"}, {run: chosen.contexts[0]}).command + " --json")
         judged = json.loads(capsys.readouterr().out)
         assert judged["optimality_percent"] == pytest.approx(record.summary["evaluation"]["optimality_percent"])
 

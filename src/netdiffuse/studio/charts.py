@@ -24,6 +24,14 @@ PHONE = 450  # pixels; on a chart that is narrower, the names of a radar's corne
 _RADAR = {"radius": "64%", "axisName": TEXT}
 _SMALL_RADAR = {"radius": "42%", "axisName": {**TEXT, "fontSize": 11}}
 _LINES = ("solid", "dashed", "dotted")
+_DASH = {
+    "barWidth": "80%",  # of an entry's room
+    "symbol": "rect",
+    "symbolSize": ["100%", 4],
+    "symbolPosition": "end",
+    "symbolOffset": [0, "-50%"],
+    "z": 5,
+}
 _INNER = {**TEXT, "hideOverlap": True, "showMinLabel": False, "showMaxLabel": False}
 
 
@@ -106,8 +114,8 @@ def bars_chart(
         one |= {"stack": "all" if stack else None, "barCategoryGap": "0%" if len(names) > LARGE else "30%"}
         series.append(one)
     for name, values in (marks or {}).items():
-        one = series_of(name, "scatter", [number_of(v) for v in values], REFERENCE)
-        series.append(one | {"symbol": "rect", "symbolSize": [max(4, 360 // len(names)), 4], "z": 5})
+        one = series_of(name, "pictorialBar", [number_of(v) for v in values], REFERENCE)  # as wide as the chart allows
+        series.append(one | _DASH)
     if level is not None and series:
         series[0]["markLine"] = levels_across(dict([level]), 1.0, REFERENCE)
     y = axis(measure, min=bottom, max=top)

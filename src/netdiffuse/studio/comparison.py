@@ -53,8 +53,10 @@ class Chosen:
         rows: as in a comparison's results.json; runs of one method that differ in more than the seed have a name
             of their own there.
         names: of the runs, one a row.
-        left_out: why runs are not among them: they are damaged, have not come to a stop, were not judged, repeat a
-            seed, or are of another problem, or another kind of it, than the first.
+        contexts: on how many each was judged where that was asked for, else None; one a row.
+        stopped: names of those that were stopped early.
+        left_out: why runs are not among them, and which, a reason a text: they were not judged, are of another
+            problem, or another kind of it, than the first, repeat a seed, are damaged or have not come to a stop.
 
     Raises:
         InvalidValueError: none that can be used.
@@ -62,30 +64,35 @@ class Chosen:
 
     def __init__(self, records: Sequence[RunRecord]) -> None:
         self.rows: list[Row] = []
-        self.left_out: list[str] = []
+        out: dict[str, list[str]] = {}  # reason to runs
+        broken: list[str] = []
         found: list[tuple[Candidate, Row]] = []
         for record in records:
             try:
                 run = load(record.path)
                 row = row_of(run)
                 if run.summary is not None and run.summary.get(NOT_JUDGED):
-                    self.left_out.append(f"{record.name}, whose final evaluation was interrupted: resume it")
+                    out.setdefault("the final evaluation was interrupted, resume it", []).append(record.name)
                     continue
                 found.append((Candidate(record.name, row["method"], run.config, run.finished, record.changed), row))
             except (RunError, OSError) as error:
-                self.left_out.append(str(error))
-        if not found:
-            raise InvalidValueError("; ".join(self.left_out) or "choose a run or more")
-        first, others = found[0], [(candidate, row) for candidate, row in found if _task(row) != _task(found[0][1])]
-        self.left_out += [
-            f"{candidate.name}, which is of {_task(row)}, {first[0].name} of {_task(first[1])}"
-            for candidate, row in others
-        ]
-        found = [(candidate, row) for candidate, row in found if _task(row) == _task(first[1])]
+                broken.append(str(error))
+        first = found[0][1] if found else None
+        for candidate, row in found:
+            if first is not None and (why := _unlike(row, first)):
+                out.setdefault(why, []).append(candidate.name)
+        found = [(candidate, row) for candidate, row in found if first is not None and not _unlike(row, first)]
         candidates = [candidate for candidate, _ in found]
         newer = doubled(candidates)
-        self.left_out += [f"{name}, whose seed {other} has too and is newer" for name, other in newer.items()]
-        self.names = [candidate.name for candidate in candidates if candidate.name not in newer]
+        if newer:
+            out["a newer run has the same seed"] = [f"{name} ({other})" for name, other in newer.items()]
+        self.left_out = [f"{why}: {', '.join(names)}" for why, names in out.items()] + broken
+        if not found:
+            raise InvalidValueError("; ".join(self.left_out) or "choose a run or more")
+        kept = [candidate for candidate in candidates if candidate.name not in newer]
+        self.names = [candidate.name for candidate in kept]
+        self.contexts = [candidate.config.contexts for candidate in kept]
+        self.stopped = [candidate.name for candidate in kept if not candidate.finished]
         for (candidate, row), label in zip(found, labels(candidates), strict=True):
             if candidate.name not in newer:
                 self.rows.append({**row, "method": label})
@@ -177,7 +184,30 @@ class Chosen:
         return curves_figure(self.curves, title=title, measure=self.measure, reference=reference, levels=levels)
 
 
-def _task(row: Row) -> str:
-    """What a run was trained and judged on, in words."""
-    given = ", ".join(f"{name}={value}" for name, value in sorted(row["problem_args"].items()))
-    return f"{short_name(row['problem'])} ({given or 'as usual'}; {MEASURES[measure_in([row])]})"
+def remarks(records: Sequence[RunRecord]) -> dict[str, str]:
+    """Name of each run to what sets it apart among runs of a problem: arguments that differ, and a state not finished.
+
+    Args:
+        records: the runs; none of them damaged.
+    """
+    given = {record.name: record.config.problem_args for record in records if record.config is not None}
+    found = {}
+    for record in records:
+        own = given[record.name]
+        apart = [name for name in sorted(own) if any(other.get(name) != own[name] for other in given.values())]
+        words = [f"{name}={own[name]}" for name in apart]
+        found[record.name] = ", ".join(words if record.state == "finished" else [*words, record.state])
+    return found
+
+
+def _unlike(row: Row, first: Row) -> str:
+    """Why a run is not to be compared with the first, in words; empty where it is."""
+    if row["problem"] != first["problem"]:
+        return f"another problem ({row['problem']})"
+    own, others = row["problem_args"], first["problem_args"]
+    apart = [f"{name}={value}" for name, value in sorted(own.items()) if name not in others or others[name] != value]
+    apart += [f"{name} as usual" for name in sorted(others.keys() - own.keys())]
+    if apart:
+        return f"other arguments ({', '.join(apart)})"
+    measure = MEASURES[measure_in([row])]
+    return "" if measure == MEASURES[measure_in([first])] else f"another measure ({measure})"

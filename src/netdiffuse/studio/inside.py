@@ -1,5 +1,6 @@
 """Looking inside a decision: a context, the chain from noise to the decision, and what is best there."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from netdiffuse.algorithms import D2SAC
 from netdiffuse.algorithms.common.diffusion_algorithm import DiffusionAlgorithm
 from netdiffuse.common import UnsupportedError
 from netdiffuse.common.seeding import generator
-from netdiffuse.experiments import Run, load
+from netdiffuse.experiments import Config, Run, load
 from netdiffuse.experiments.figures.services import prophets_choice
 from netdiffuse.experiments.figures.style import label
 from netdiffuse.experiments.tasks import OneShotTask
@@ -20,6 +21,7 @@ from netdiffuse.experiments.tasks.batched import BatchedTask
 from netdiffuse.problems.aigc_services import AIGCServicesVectorEnv
 from netdiffuse.problems.base import Problem
 from netdiffuse.problems.power_allocation import PowerAllocation
+from netdiffuse.registration import SEQUENTIAL
 
 ARRIVALS = 60  # tasks that are given away before one is looked at, so that the providers are busy
 
@@ -30,7 +32,8 @@ class Look:
 
     Attributes:
         names: of the decision's entries.
-        steps: the decision after each denoising step, from decoded noise to the policy's; (steps + 1) rows.
+        steps: the decision after each denoising step, from decoded noise, or the decoded zero start of the
+            deterministic chain, to the policy's; (steps + 1) rows.
         utilities: of each of these; empty where it is not known.
         reference: the best known decision, or None.
         reference_utility: its utility, or None.
@@ -86,6 +89,13 @@ class Inside(ABC):
         return list(np.asarray(context, dtype=float).reshape(self.shape).tolist())
 
 
+def has_picture(config: Config) -> bool:
+    """Whether one can look into a run, as far as its config tells without opening it; `look_into` knows for sure."""
+    if config.problem == SEQUENTIAL["AIGCServices"]:
+        return config.algorithm == "d2sac"
+    return config.problem not in SEQUENTIAL.values() and not re.search(r"-v\d+$", config.problem)
+
+
 def look_into(run_dir: str) -> Inside:
     """Open a run's last checkpoint.
 
@@ -101,8 +111,13 @@ def look_into(run_dir: str) -> Inside:
         env = task.make(1)
         if isinstance(env, AIGCServicesVectorEnv) and isinstance(run.model, D2SAC):
             return _Services(run, task, env)
-    raise UnsupportedError(
-        f"{run.config.algorithm} on {run.config.problem} has no picture here: one can look into one-shot problems, and "
+    raise UnsupportedError(no_picture(run.config))
+
+
+def no_picture(config: Config) -> str:
+    """Why one cannot look into a run."""
+    return (
+        f"{config.algorithm} on {config.problem} has no picture here: one can look into one-shot problems, and "
         "into d2sac on aigc-services"
     )
 

@@ -123,8 +123,9 @@ def decision_lines(
         one_shot: whether it is a context of a one-shot problem, for which there is a command.
         diffusion: whether the policy has a chain; else it decides in one step.
     """
+    start = "zero" if seed is None else "noise"
     draw = (
-        f"chain = torch.as_tensor(run.model.denoising_trajectory(context, seed={seed}))  # from noise to the decision\n"
+        f"chain = torch.as_tensor(run.model.denoising_trajectory(context, seed={seed}))  # {start} to decision\n"
         if diffusion
         else "model = run.model  # opened first, which draws random numbers too\n"
         + (f"torch.manual_seed({seed})\n" if seed is not None else "")
@@ -148,11 +149,12 @@ def decision_lines(
     return Lines(python, f"{note}printf '%s\\n' {shlex.join([header, row])} > context.csv\n{decide}")
 
 
-def comparison_lines(runs: Mapping[str, str]) -> Lines:
+def comparison_lines(runs: Mapping[str, str], contexts: Mapping[str, int] | None = None) -> Lines:
     """That repeat a comparison of runs.
 
     Args:
         runs: a run's folder to what its method is called.
+        contexts: a run's folder to the number of contexts it was judged on, where that was asked for.
     """
     python = (
         "from netdiffuse import load\nfrom netdiffuse.experiments.results import summarise\n"
@@ -160,7 +162,8 @@ def comparison_lines(runs: Mapping[str, str]) -> Lines:
         f"runs = {pprint.pformat(dict(runs), width=88, sort_dicts=False)}\n"
         "for method in summarise([row_of(load(run), method) for run, method in runs.items()]):\n    print(method)\n"
     )
-    return Lines(python, "\n".join(command(["evaluate", run]) for run in runs))
+    numbers = {run: ["--contexts", str(number)] for run, number in (contexts or {}).items()}
+    return Lines(python, "\n".join(command(["evaluate", run, *numbers.get(run, [])]) for run in runs))
 
 
 def command(words: Sequence[str]) -> str:

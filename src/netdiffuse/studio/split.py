@@ -136,6 +136,19 @@ def _model(name: str) -> "Family":
     return opened(name)
 
 
+def open_models(wish: Wish) -> None:
+    """Open what it takes to do what is asked for; the first time that lasts some seconds, and is kept.
+
+    Raises:
+        MissingExtraError, MissingWeightsError, UnsupportedError: the model cannot be opened.
+    """
+    _model(wish.model)
+    if wish.shared is None:
+        from netdiffuse.denoising.embeddings import default_encoder
+
+        default_encoder()
+
+
 def split_chain(wish: Wish) -> Shown:
     """Do what is asked for.
 

@@ -63,18 +63,26 @@ def ask(crowd: Crowd, received: Experience, seed: int) -> list[Said]:
 
 
 def ask_lines(crowd: Crowd, received: Experience, seed: int) -> Lines:
-    """That repeat it; the command looks at the rater as a whole."""
+    """That repeat it: the Python prints a user a line, with the mean opinion and one rating.
+
+    The command looks at the rater as a whole.
+    """
     people = f"draw_personas({crowd.drawn}, {crowd.seed})" if crowd.drawn else "list(PRESETS.values())"
     python = (
         "from netdiffuse.users import PRESETS, Experience, ParametricRater, draw_personas\n\n"
         f"people = {people}\n"
         f"received = Experience({received.prompt!r}, quality={received.quality}, delay_s={received.delay_s}, "
         f"energy_share={received.energy_share})\n"
-        f"for person, opinion in zip(people, ParametricRater(seed={seed}).rate(people, [received] * len(people))):\n"
-        "    print(person.name, opinion)\n"
+        "means = ParametricRater(noisy=False).rate(people, [received] * len(people))\n"
+        f"drawn = ParametricRater(seed={seed}).rate(people, [received] * len(people))\n"
+        "for person, mean, one in zip(people, means, drawn):\n"
+        "    print(f'{person.name}: mean opinion {mean.rating}, one rating {one.rating}, {mean.reason}')\n"
     )
     words = ["users", "audit", "--seed", str(seed)]
-    return Lines(python, command(words if crowd.drawn else [*words, "--personas", *PRESETS]))
+    audit = command(words if crowd.drawn else [*words, "--personas", *PRESETS])
+    return Lines(
+        python, f"# no command asks for single opinions: this one checks what the rater thinks as a whole\n{audit}"
+    )
 
 
 def pleased(record: RunRecord) -> dict[str, float] | None:

@@ -36,7 +36,7 @@ def split(
         codec: in how many bits the shared chains are handed over: fp16, uint8 or int4; exactly unless told.
         bit_error_rate: of the link they cross, in [0, 0.5]; wrong bits are kept.
         out: folder for the pictures and summary.json, new or empty; runs/denoise-split unless told, numbered where that
-            exists.
+            exists; user-0.png is user 1's.
         dtype: float32, float16 or bfloat16.
         json: print summary.json on standard output instead of the table.
     """
@@ -117,8 +117,8 @@ def split(
             f"{psnr:.1f}" if isfinite(psnr) else "identical",
             f"{far['ssim'][user]:.3f}",
         ]
-        led_by = "" if not led else f"user {led[0]}" if len(led) == 1 else "the mean"
-        table.add_row(str(user), prompt, str(k), led_by, *numbers)
+        led_by = "" if not led else f"user {led[0] + 1}" if len(led) == 1 else "the mean"
+        table.add_row(str(user + 1), prompt, str(k), led_by, *numbers)
     console().print(table)
     print(
         f"{plan.server_steps} shared and {plan.device_steps} own steps instead of {plan.users * steps}: "

@@ -1,12 +1,13 @@
 """Compare: chosen runs side by side, with intervals over seeds, times to a threshold, and files to take away."""
 
 from typing import Any
+from urllib.parse import quote
 
 from nicegui import run, ui
 
 from netdiffuse.common import NetdiffuseError
 from netdiffuse.studio.charts import curve_chart, range_chart
-from netdiffuse.studio.comparison import Chosen
+from netdiffuse.studio.comparison import Chosen, remarks
 from netdiffuse.studio.frame import card, chart, page, repeat_button, said, show
 from netdiffuse.studio.newest import Newest
 from netdiffuse.studio.repeat import Lines, comparison_lines
@@ -21,22 +22,22 @@ def pages(studio: Studio) -> None:
     """Register the page."""
 
     @ui.page("/compare")
-    def compare() -> None:
+    def compare(problem: str = "") -> None:
         with page("/compare", str(studio.shown)):
-            _Comparison(studio)
+            _Comparison(studio, problem)
 
 
 class _Comparison:
     """The runs to choose from, and what is found of those that are chosen."""
 
-    def __init__(self, studio: Studio) -> None:
-        self.studio = studio
+    def __init__(self, studio: Studio, problem: str) -> None:
+        self.studio, self._asked = studio, problem
         self.chosen: Chosen | None = None
         self._newest = Newest()
         self.records: list[RunRecord] = []
         with ui.row().classes("w-full gap-4 items-start"):
             with ui.column().style("flex: 1 1 300px; max-width: 420px; min-width: 0"), card("Runs"):
-                self.problem = ui.select([], label="Problem", on_change=self._list).props("dense").classes("w-full")
+                self.problem = ui.select([], label="Problem", on_change=self._change).props("dense").classes("w-full")
                 with ui.row().classes("gap-2"):
                     ui.button("All", on_click=lambda: self._tick(True)).props("flat dense")
                     ui.button("None", on_click=lambda: self._tick(False)).props("flat dense")
@@ -65,31 +66,44 @@ class _Comparison:
         self._problems()
         ui.timer(EVERY_S, self._problems)
 
+    def _change(self) -> None:
+        """Begin anew with another problem, which the address keeps for a reload."""
+        self.boxes = {}
+        self.threshold.value = None
+        if self.problem.value:
+            ui.navigate.history.replace(f"/compare?problem={quote(self.problem.value)}")
+        self._list()
+
     def _problems(self) -> None:
         """Offer the problems that have results."""
         records = [record for record in self.studio.records if record.summary is not None]
         without = len(self.studio.records) - len(records)
         self.without.text = f"{without} more have no result yet: Compare shows what has come to a stop."
         self.without.set_visibility(without > 0)
-        if [(record.name, record.summary) for record in records] == [(r.name, r.summary) for r in self.records]:
+        shown = [[(one.name, one.state, one.summary) for one in some] for some in (records, self.records)]
+        if shown[0] == shown[1]:
             return
         self.records = records
         names = list(dict.fromkeys(record.problem for record in records))
-        self.problem.set_options(
-            names, value=self.problem.value if self.problem.value in names else next(iter(names), None)
-        )
-        self._list()
+        before = self.problem.value
+        wanted = before or self._asked
+        self.problem.set_options(names, value=wanted if wanted in names else next(iter(names), None))
+        if self.problem.value == before:  # else it is listed by now
+            self._list()
 
     def _list(self) -> None:
         known = {name: box.value for name, box in self.boxes.items()}
         self.list.clear()
         self.boxes = {}
         with self.list:
-            for record in self.records:
-                if record.problem == self.problem.value:
-                    ticked = known.get(record.name, not known and len(self.boxes) < FIRST)
-                    box = ui.checkbox(record.name, value=ticked, on_change=self._choose)
-                    self.boxes[record.name] = box.props("dense").classes("q-py-xs")
+            listed = [record for record in self.records if record.problem == self.problem.value]
+            for name, remark in remarks(listed).items():
+                ticked = known.get(name, not known and len(self.boxes) < FIRST)
+                with ui.row().classes("w-full items-center gap-x-2 gap-y-0"):
+                    box = ui.checkbox(name, value=ticked, on_change=self._choose)
+                    self.boxes[name] = box.props("dense").classes("q-py-xs")
+                    if remark:
+                        ui.label(remark).classes("nd-muted")
             if not self.boxes:
                 ui.label("No run has a result yet.").classes("nd-muted")
         ui.timer(0, self._choose, once=True)
@@ -114,6 +128,7 @@ class _Comparison:
     def _show(self) -> None:
         if self.chosen is None:
             self.table.rows = []
+            self.threshold.props(remove="placeholder")
             show(self.curves, curve_chart({}, measure=""), "No curves")
             show(self.finals, range_chart({}, measure=""), "No results")
             return
@@ -124,7 +139,9 @@ class _Comparison:
         several = {method: (low, high) for method, (_, low, high) in bands.items() if len(chosen.curves[method]) > 1}
         options = curve_chart(lines, measure=chosen.measure, levels=chosen.rules, bands=several)
         show(self.curves, options, f"Learning curves of {', '.join(lines)}")
-        notes = [f"left out: {why}" for why in chosen.left_out]
+        notes = [f"left out, {why}" for why in chosen.left_out]
+        if chosen.stopped:
+            notes.append(f"stopped early: {', '.join(chosen.stopped)}")
         if several:
             kinds = {"95% interval" if len(chosen.curves[method]) >= FEW else "range" for method in several}
             notes.append(f"mean over seeds, band: {' or '.join(sorted(kinds))}")
@@ -183,5 +200,6 @@ class _Comparison:
             said("choose runs first")
             return None
         methods = [row["method"] for row in self.chosen.rows]
-        runs = zip(self.chosen.names, methods, strict=True)
-        return comparison_lines({str(self.studio.shown / name): method for name, method in runs})
+        runs = [str(self.studio.shown / name) for name in self.chosen.names]
+        contexts = {run: number for run, number in zip(runs, self.chosen.contexts, strict=True) if number is not None}
+        return comparison_lines(dict(zip(runs, methods, strict=True)), contexts)

@@ -7,7 +7,7 @@ from nicegui import run, ui
 from netdiffuse.common import InvalidValueError, NetdiffuseError
 from netdiffuse.studio.frame import card, describe, page, repeat_button, said, tile
 from netdiffuse.studio.repeat import Lines
-from netdiffuse.studio.split import EXACT, Member, Shown, Wish, prompts_in, split_chain, users
+from netdiffuse.studio.split import EXACT, Member, Shown, Wish, open_models, prompts_in, split_chain, users
 from netdiffuse.studio.state import Studio
 from netdiffuse.studio.views.watching import watch_card
 
@@ -46,19 +46,20 @@ class _Form:
             self.prompts.props("autogrow dense hide-bottom-space").classes("w-full")
             self.by_meaning = ui.switch("Choose shared steps by meaning", value=True)
             with ui.row().classes("w-full no-wrap gap-3"):
-                self.steps = _number("Steps", 11, 1, 1000)
-                self.shared = _number("Shared steps k", 5, 0, 1000)
-                self.seed = _number("Seed", 0, 0, 2**32 - 1)
+                self.steps = _number("Steps", 11)
+                self.shared = _number("Shared steps k", 5)
+                self.seed = _number("Seed", 0)
             with ui.row().classes("w-full no-wrap gap-3"):
                 self.codec = ui.select(list(CODECS), label="Codec", value=EXACT).props("dense").classes("col")
-                self.rate = ui.number("Bit error rate", value=0.0, min=0, max=0.5, step=0.01, format="%.3g")
-                self.rate.props("dense hide-bottom-space").classes("col")
+                self.rate = _number("Bit error rate", 0, step=0.01)
             self.model = ui.input("Model", value=model).props("dense hide-bottom-space").classes("w-full")
             self.model.props('hint="default is the small one that comes along; or a name on a hub, or a folder"')
             self.trouble = ui.label().classes("text-negative").props('role="alert"')
             self.trouble.set_visibility(False)
-            self.button = ui.button("Denoise", icon="auto_awesome", on_click=self._go, color="accent")
-            self.button.classes("self-end")
+            with ui.row().classes("self-end items-center gap-3"):
+                self.opening = ui.label("opening the model").classes("nd-muted").props('role="status"')
+                self.opening.set_visibility(False)
+                self.button = ui.button("Denoise", icon="auto_awesome", on_click=self._go, color="accent")
         for field in (self.prompts, self.by_meaning, self.steps, self.shared, self.seed, self.codec, self.rate):
             field.on_value_change(self._changed)
         self.model.on_value_change(self._changed)
@@ -78,12 +79,12 @@ class _Form:
         exact = self.codec.value == EXACT
         return Wish(
             prompts_in(self.prompts.value or ""),
-            int(_filled(self.steps)),
-            None if self.by_meaning.value else int(_filled(self.shared)),
+            _whole(self.steps),
+            None if self.by_meaning.value else _whole(self.shared),
             (self.model.value or "default").strip(),
             str(self.codec.value),
             0.0 if exact else _filled(self.rate),
-            int(_filled(self.seed)),
+            _whole(self.seed),
         )
 
     def _lines(self) -> Lines | None:
@@ -99,7 +100,13 @@ class _Form:
         self._has_changed = False
         shown, trouble = None, ""
         try:
-            shown = await run.io_bound(split_chain, self._wish())
+            wish = self._wish()
+            self.opening.set_visibility(True)  # the first time, for some seconds
+            await run.io_bound(open_models, wish)
+            if self.button.is_deleted:  # whoever asked has left the page
+                return
+            self.opening.set_visibility(False)
+            shown = await run.io_bound(split_chain, wish)
         except (NetdiffuseError, OSError) as error:
             trouble = str(error)
         if self.button.is_deleted:  # whoever asked has left the page
@@ -107,6 +114,7 @@ class _Form:
         if shown is not None:
             self.results.show(shown)
             self.results.outdated(self._has_changed)  # meanwhile
+        self.opening.set_visibility(False)
         self.trouble.text = trouble
         self.trouble.set_visibility(bool(trouble))
         self.button.props(remove="loading")
@@ -223,11 +231,24 @@ def _filled(field: Any) -> float:
     return float(field.value)
 
 
+def _whole(field: Any) -> int:
+    """What stands in a field of whole numbers.
+
+    Raises:
+        InvalidValueError: as above, or a fraction.
+    """
+    number = _filled(field)
+    if not number.is_integer():
+        raise InvalidValueError(f"{field.props['label']}: give a whole number, got {number:g}")
+    return int(number)
+
+
 def _closed(field: Any, why: str | None) -> None:
     """Close a field, with a reason, or open it."""
     field.set_enabled(why is None)
     field.props(f'hint="{why or ""}"')
 
 
-def _number(label: str, value: float, low: float, high: float) -> Any:
-    return ui.number(label, value=value, min=low, max=high, precision=0).props("dense hide-bottom-space").classes("col")
+def _number(label: str, value: float, step: float = 1) -> Any:
+    """A field of numbers; without bounds, for it would change what was typed to the nearest one without a word."""
+    return ui.number(label, value=value, step=step).props("dense hide-bottom-space").classes("col")

@@ -10,7 +10,7 @@ from nicegui import ui
 from netdiffuse.common import NetdiffuseError
 from netdiffuse.studio.charts import bars_chart
 from netdiffuse.studio.frame import card, chart, describe, page, repeat_button, said, show, tile
-from netdiffuse.studio.inside import Inside, Look
+from netdiffuse.studio.inside import Inside, Look, has_picture, no_picture
 from netdiffuse.studio.newest import Newest
 from netdiffuse.studio.repeat import Lines, decision_lines
 from netdiffuse.studio.state import Studio
@@ -26,7 +26,9 @@ def pages(studio: Studio) -> None:
     @ui.page("/inside")
     async def inside(run: str = "") -> None:
         with page("/inside", str(studio.shown)):
-            usable = [record.name for record in studio.records if (record.path / "checkpoint").is_dir()]
+            opened = [r for r in studio.records if r.config is not None and (r.path / "checkpoint").is_dir()]
+            usable = [r.name for r in opened if r.config is not None and has_picture(r.config)]
+            without = next((r.config for r in opened if r.name == run and run not in usable), None)
             with card("Decision") as title:
                 with title:
                     ui.space()
@@ -34,9 +36,12 @@ def pages(studio: Studio) -> None:
                     choice.props("dense outlined").classes("w-72")
                 place = ui.column().classes("w-full")
             newest = Newest()
-            if not usable:
-                with place:
-                    ui.label("There is no run with a checkpoint yet: train one first.").classes("nd-muted")
+            with place:
+                if without is not None:  # a link led here
+                    ui.label(no_picture(without)).classes("nd-muted")
+                elif not usable:
+                    told = "There is no run with a checkpoint yet that one could look into: train one first."
+                    ui.label(told).classes("nd-muted")
 
             async def open_() -> None:
                 wanted, name = newest.ask(), choice.value
@@ -62,9 +67,9 @@ def pages(studio: Studio) -> None:
                         _Picture(found, name, studio.shown / name)
 
             choice.on_value_change(open_)
-            if usable and choice.value is None:
+            if usable and choice.value is None and without is None:
                 choice.value = usable[0]  # opens it
-            else:
+            elif choice.value is not None:
                 await ui.context.client.connected()
                 await open_()
 
@@ -81,7 +86,7 @@ class _Picture:
         with ui.row().classes("w-full items-center gap-4"):
             ui.button("Another context", icon="casino", on_click=self._resample).props("flat dense")
             ui.button("Other noise", icon="grain", on_click=self._renoise).props("flat dense")
-            self.deterministic = ui.switch("Deterministic", on_change=self._decide)
+            self.deterministic = ui.switch("Deterministic", value=True, on_change=self._decide)
             self.deterministic.tooltip("the chain that starts at zero, as `decide` takes it; else one from drawn noise")
             ui.space()
             repeat_button(self._lines)
@@ -89,6 +94,7 @@ class _Picture:
             with ui.column().classes("gap-2").style("flex: 3 1 460px; min-width: 0"):
                 with ui.row().classes("w-full gap-x-6"):
                     self._utility, self._share = tile("utility"), tile("of the reference")
+                    self._at = ui.label().classes("nd-muted self-center")
                 self.chart = chart("330px")
                 with ui.row().classes("w-full items-center no-wrap gap-3"):
                     self.play = ui.button(icon="play_arrow", on_click=self._play)
@@ -172,7 +178,10 @@ class _Picture:
         if look is None:
             return
         end, step = len(look.steps) - 1, int(self.slider.value)
-        self._step.text = "decision" if step == end else "decoded noise" if step == 0 else f"step {step} of {end}"
+        start = "start at zero" if self.deterministic.value else "decoded noise"
+        self._step.text = "decision" if step == end else start if step == 0 else f"step {step} of {end}"
+        self._at.text = f"at step {step} of {end}"
+        self._at.set_visibility(step != end)
         decision = look.steps[step]
         names = [name.replace("_", " ") for name in look.names]
         unit = self.inside.utility_unit
