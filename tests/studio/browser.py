@@ -118,6 +118,10 @@ class Browser:
             element = self.with_text(selector, text)
             try:
                 self.script("arguments[0].scrollIntoView({block: 'center'})", element)
+                place = element.rect
+                time.sleep(0.1)
+                if element.rect != place:  # a section above it still opens: a click would miss
+                    return False
                 element.click()
             except (StaleElementReferenceException, ElementClickInterceptedException):  # drawn anew, or still moving
                 return False

@@ -196,7 +196,6 @@ def test_a_form_outlives_a_reload(tmp_path):
             ask_for(browser, Seeds="1", links="")
             browser.open(server.url())
             until(lambda: browser.field("n_epochs").get_attribute("value") == "3")
-            time.sleep(0.5)  # until nothing moves any more
             browser.click("button", "Start")
             until(lambda: Jobs(server.root).all())
             (job,) = Jobs(server.root).all()
@@ -222,12 +221,13 @@ def test_a_form_outlives_its_studio(tmp_path):
             ask_for(browser, channels="7", seed="2")
             first.end(signal.SIGKILL)
             browser.waits_for("Connection lost")
+            browser.script("window.old = true")
             browser.write("seed", "22")  # of which no studio hears
             assert browser.script("return getComputedStyle(arguments[0]).pointerEvents", start_of(browser)) == "none"
             again = Server(tmp_path / "runs", port=first.port)
             try:
-                browser.waits_for("Arguments of the problem")
-                until(lambda: value_of(browser, "seed") == "22")  # the page has loaded itself anew
+                until(lambda: browser.script("return !window.old"))  # it loads itself anew
+                until(lambda: value_of(browser, "seed") == "22")
                 until(lambda: value_of(browser, "channels") == "7")
                 browser.write("timesteps", "1")
                 browser.click("button", "Start")
