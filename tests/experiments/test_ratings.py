@@ -242,6 +242,17 @@ def kept(path):
     return model.replay_buffer.size()
 
 
+def test_a_run_that_only_waits_to_be_judged_learns_from_no_ratings(trained, tmp_path):
+    run_dir = copied(trained, tmp_path, "run")
+    write(tmp_path / "r.sqlite")
+    summary = json.loads((run_dir / "summary.json").read_text()) | {"evaluation_interrupted": True}
+    (run_dir / "summary.json").write_text(json.dumps(summary))
+    with pytest.raises(InvalidValueError, match="has used its budget, and would learn nothing from"):
+        resume(run_dir, ratings=tmp_path / "r.sqlite")
+    assert not (run_dir / RATINGS).exists()
+    assert resume(run_dir).finished
+
+
 def test_reading(tmp_path):
     """What users went through is read off what the policy saw and did, as the environment has it."""
     env, seen, ratings = write(tmp_path / "r.sqlite", sessions=5)

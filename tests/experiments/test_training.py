@@ -177,6 +177,42 @@ def test_an_interrupt_in_the_final_evaluation_leaves_it_to_the_next_resume(tmp_p
     assert_equal_models(whole.model, judged.model)
 
 
+def test_an_interrupt_in_the_last_evaluation_of_the_training_loses_nothing_that_was_learned(tmp_path):
+    class Impatient(Target):
+        times = 0
+
+        def utility(self, contexts, decisions):
+            if len(contexts) == OneShotTask.quick_samples:
+                self.times += 1
+                if self.times == last:
+                    signal.raise_signal(signal.SIGINT)
+            return super().utility(contexts, decisions)
+
+    arguments = {"timesteps": 640, "n_envs": 8, "settings": SAC_SETTINGS, **FEW}
+    last, counted = -1, Impatient()
+    whole = train(counted, "sac", out=tmp_path / "whole", **arguments)
+    last, problem = counted.times, Impatient()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        run = train(problem, "sac", out=tmp_path / "run", **arguments)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert problem.times == last
+    assert run.summary["evaluation_interrupted"]
+    assert run.summary["timesteps"] == 640
+    assert_equal_models(whole.model, run.model)
+    assert resume(run.path, problem=Target()).summary["evaluation"] == whole.summary["evaluation"]
+
+
+def test_rules_that_the_last_row_has_not_are_no_levels(finished, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(finished.path, run)
+    rows = (run / "progress.csv").read_text().splitlines()
+    named = [rows[0] + ",eval/baseline/gone,eval/baseline/kept", *(row + ",1.0,2.0" for row in rows[1:-1])]
+    (run / "progress.csv").write_text("\n".join([*named, rows[-1] + ",,3.0"]) + "\n")
+    assert load(run).curve_levels == {"kept": 3.0}
+
+
 def test_a_budget_of_seconds_is_used_and_schedules_follow_it(tmp_path):
     seen = []
     run = train(

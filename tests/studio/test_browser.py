@@ -10,7 +10,7 @@ from selenium.webdriver.common.keys import Keys
 
 from netdiffuse import experiments
 from netdiffuse.studio.jobs import Jobs
-from netdiffuse.studio.runs import RunStore
+from netdiffuse.studio.runs import RunStore, curve_of
 from tests.studio.browser import Server, chromium, until
 from tests.studio.contrast import CONTRAST, UNLABELLED
 from tests.studio.test_edge import rated
@@ -44,6 +44,11 @@ def timesteps(root: Path, name: str) -> int:
     return 0 if summary is None else summary["timesteps"]
 
 
+def timesteps_of_curve(root: Path, name: str) -> int:
+    curve = curve_of(RunStore(root).get(name))
+    return 0 if curve is None else int(curve["timesteps"].iloc[-1])
+
+
 def test_a_run_from_the_form_is_stopped_resumed_outlives_the_studio_and_is_looked_into(tmp_path, browser):
     root = tmp_path / "runs"
     first = Server(root)
@@ -64,6 +69,7 @@ def test_a_run_from_the_form_is_stopped_resumed_outlives_the_studio_and_is_looke
         stopped_at = timesteps(root, name)
         assert stopped_at > 0
         browser.waits_for("running")
+        until(lambda: timesteps_of_curve(root, name) > stopped_at)  # it has learned more
         first.end(signal.SIGKILL)
         browser.waits_for("Connection lost")
         browser.driver.get("about:blank")
@@ -116,11 +122,9 @@ def test_the_chain_of_a_decision_is_stepped_through_and_a_gain_changed(server, b
     until(lambda: browser.chart(described) != changed)
 
 
-# Notes whether a text was there, for however short a time.
-SEEN = """
-window.seen = false;
-new MutationObserver(() => { window.seen ||= document.body.innerText.includes(arguments[0]); })
-  .observe(document.body, {subtree: true, childList: true, attributes: true, characterData: true});
+# The runs to choose from, and what stands beside them.
+LISTED = """
+return [...document.querySelectorAll('.q-checkbox')].map(box => box.parentElement.innerText.split('\\n'));
 """
 
 
@@ -155,10 +159,8 @@ def test_prompts_share_their_first_steps(server, browser):
     browser.click(".q-toggle", "Choose shared steps by meaning")
     browser.write("Steps", "4")
     browser.write("Shared steps k", "2")
-    browser.script(SEEN, "opening the model")
     browser.click("button", "Denoise")
     browser.waits_for("users 1 and 2 share 2 steps")
-    assert browser.script("return window.seen")
     assert not browser.says("opening the model")
     browser.waits_for("25.0%")  # two of eight
     browser.waits_for("own steps")
@@ -230,17 +232,15 @@ def test_a_comparison_begins_anew_with_another_problem_which_the_address_keeps(t
     try:
         browser.open(running.url("/compare?problem=power-allocation"))
         browser.waits_for("stopped early: usual")
-        beside = "return arguments[0].closest('.q-checkbox').parentElement.innerText.split('\\n')"
-        names = browser.driver.find_elements(By.CSS_SELECTOR, ".q-checkbox")
-        listed = dict(browser.script(beside, name) for name in names)
-        assert listed == {"usual": "stopped", "few": "channels=4", "fewer": "channels=4"}
+        listed = {"usual": "stopped", "few": "channels=4", "fewer": "channels=4"}
+        until(lambda: dict(browser.script(LISTED)) == listed)
         assert browser.says("left out, other arguments (channels=4): fewer, few")
         browser.write("Threshold", "70")
         browser.waits_for("seconds to 70")
         browser.click(".q-select", "Problem")
         browser.click(".q-menu .q-item", "interference-channel")
         browser.find('.nicegui-echart[aria-label^="Learning curves of ppo"]')
-        until(lambda: [box.text for box in browser.driver.find_elements(By.CSS_SELECTOR, ".q-checkbox")] == ["links"])
+        until(lambda: [name for name, *_ in browser.script(LISTED)] == ["links"])
         browser.waits_for("seconds to 99")
         assert browser.field("Threshold").get_attribute("value") == ""
         browser.click(".q-checkbox", "links")

@@ -191,8 +191,8 @@ def test_a_form_outlives_a_reload(tmp_path):
             ask_for(browser, timesteps="1", n_epochs="3", Seeds="2", links="4")
             browser.open(server.url())  # also what a page does after a studio was away for long
             until(lambda: browser.field("links").get_attribute("value") == "4")
-            shown = {name: browser.field(name).get_attribute("value") for name in ("timesteps", "n_epochs", "Seeds")}
-            assert shown == {"timesteps": "1", "n_epochs": "3", "Seeds": "2"}
+            for name, text in {"timesteps": "1", "n_epochs": "3", "Seeds": "2"}.items():
+                until(lambda name=name, text=text: value_of(browser, name) == text)
             ask_for(browser, Seeds="1", links="")
             browser.open(server.url())
             until(lambda: browser.field("n_epochs").get_attribute("value") == "3")
@@ -252,6 +252,35 @@ def value_of(browser: Browser, label: str) -> str | None:
         return found[0].get_attribute("value") if found else None
     except StaleElementReferenceException:
         return None
+
+
+@pytest.mark.parametrize("kept", ["{", '{"form": 1}', '{"form": {"algorithm": "gone"}, "seeds": "3"}'])
+def test_a_form_that_was_kept_by_another_version_is_forgotten(server, kept):
+    with chromium() as browser:
+        browser.open(server.url())
+        browser.script("sessionStorage.setItem('nd-form', arguments[0])", kept)
+        browser.script("sessionStorage.setItem('nd-typed', '[')")
+        browser.open(server.url())
+        until(lambda: browser.script("return sessionStorage.getItem('nd-form')") is None)
+        assert (value_of(browser, "Seeds"), value_of(browser, "seed")) == ("1", "")
+        browser.write("seed", "5")
+        browser.open(server.url())
+        until(lambda: value_of(browser, "seed") == "5")
+        assert browser.errors() == []
+    assert "Traceback" not in Path(server.log.name).read_text()
+
+
+def test_two_presses_are_one_start(tmp_path):
+    server = Server(tmp_path / "runs")
+    try:
+        with chromium() as browser:
+            browser.open(server.url())
+            browser.write("timesteps", "1")
+            browser.script("arguments[0].click(); arguments[0].click()", start_of(browser))
+            until(lambda: Jobs(server.root).all() and ended(server.root))
+            assert len(Jobs(server.root).all()) == 1
+    finally:
+        server.end()
 
 
 def test_start_leads_to_what_is_wrong_however_far_it_is(tmp_path):

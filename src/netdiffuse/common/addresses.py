@@ -1,6 +1,7 @@
 """Addresses: where this machine may listen, and where another is asked."""
 
 import errno
+import ipaddress
 import socket
 from urllib.parse import urlsplit
 
@@ -19,7 +20,7 @@ def check_free(host: str, port: int) -> None:
     """
     try:
         family, kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    except OSError as error:  # a name that nobody knows
+    except (OSError, UnicodeError) as error:  # a name that nobody knows, or that is none
         raise InvalidValueError(_refusal(host, port, error, "--host")) from error
     try:
         with socket.socket(family, kind) as trial:
@@ -30,8 +31,9 @@ def check_free(host: str, port: int) -> None:
         raise InvalidValueError(_refusal(host, port, error, option)) from error
 
 
-def _refusal(host: str, port: int, error: OSError, option: str) -> str:
-    return f"nothing can listen at {host}, port {port} ({error.strerror or error}): choose another {option}"
+def _refusal(host: str, port: int, error: Exception, option: str) -> str:
+    why = getattr(error, "strerror", None) or error
+    return f"nothing can listen at {host}, port {port} ({why}): choose another {option}"
 
 
 def check_url(name: str, url: str) -> None:
@@ -46,8 +48,12 @@ def check_url(name: str, url: str) -> None:
     """
     try:
         parts = urlsplit(url)
-        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, or an IPv6 address without its end
+        host = parts.hostname or ""
+        host.encode("idna")
+        if host and set(host) <= set("0123456789."):
+            ipaddress.IPv4Address(host)
+        whole = parts.scheme in ("http", "https") and bool(host) and parts.port != 0
+    except ValueError:  # a port that is no number, a name or an address that cannot be
         whole = False
     if not whole:
         raise InvalidValueError(f"{name} must be like http://127.0.0.1:8000, with http:// or https://, got {url!r}")

@@ -121,14 +121,26 @@ class Monitor(BaseCallback):
         return True
 
     def finish(self) -> None:
-        """Stop the clock and save, after a last evaluation at the end of the budget, or where there was none."""
+        """Stop the clock and save, after a last evaluation at the end of the budget, or where there was none.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C ended that evaluation; all is saved but for it, where there was one before.
+        """
         self.clock.stop()
         due = self._fraction() >= 1 or not self._rows
+        interrupt = None
         if due and self._evaluated_at != self.model.num_timesteps:
-            self._evaluate(self._fraction())
+            try:
+                self._evaluate(self._fraction())
+            except KeyboardInterrupt as raised:
+                if not self._evaluation:
+                    raise
+                interrupt = raised
         self._report(self._fraction(), True)
         self._checkpoint()
         self.model.logger.close()
+        if interrupt is not None:
+            raise interrupt
 
     @property
     def evaluation(self) -> dict[str, Any]:

@@ -135,7 +135,10 @@ def plot_comparison(path: Path) -> list[Path]:
     if curves:
         reference = 100.0 if _in_percent(measure) else None
         title = short_name(problem)
-        levels = {rule: of_curves.get(rule, level) for rule, level in rules.items()}
+        # A rule that is not played on the curves' episodes could stand on the wrong side of them.
+        levels = {
+            rule: of_curves.get(rule, level) for rule, level in rules.items() if rule in of_curves or not of_curves
+        }
         figure = curves_figure(curves, title=title, measure=label, reference=reference, levels=levels)
         figures.append(save(figure, folder / "learning_curves.png"))
     values: dict[str, list[float]] = {}

@@ -227,7 +227,8 @@ class Run:
             RunError: a file is missing or damaged.
         """
         last = self.progress.iloc[-1]
-        own = {str(name).removeprefix(LEVEL): float(last[name]) for name in last.index if str(name).startswith(LEVEL)}
+        known = [str(name) for name in last.index if str(name).startswith(LEVEL) and pd.notna(last[name])]
+        own = {name.removeprefix(LEVEL): float(last[name]) for name in known}
         summary = self.summary
         return own or (dict(summary["evaluation"]["baselines"]) if summary is not None else {})
 

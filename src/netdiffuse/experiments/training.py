@@ -63,8 +63,10 @@ def train(
     """Train a policy, and leave everything in a run's folder.
 
     Nothing is written before every argument has been checked. Ctrl-C stops at the next rollout boundary with
-    everything saved: the returned run is then not `finished`, and `resume` goes on with it. Another Ctrl-C, or one
-    during the final evaluation, leaves that out: the last evaluation of the training stands in, and `resume` judges.
+    everything saved: the returned run is then not `finished`, and `resume` goes on with it. Ctrl-C during the final
+    evaluation leaves that out: the last evaluation of the training stands in, the returned run is not `finished`, and
+    `resume` judges. A second Ctrl-C before the boundary raises KeyboardInterrupt, and what is newer than the last
+    checkpoint is lost.
 
     Args:
         problem: a name, "file.py:Class", a Gymnasium id, or a `Problem` of your own.
@@ -171,7 +173,7 @@ def resume(
         task = run.task
         model, state = _load(run, task)
         if new_budget is not None:
-            done = state["progress"]["elapsed"] if state else 0.0
+            done = _elapsed(state)
             if new_budget.fraction(done, model.num_timesteps) >= 1:
                 raise InvalidValueError(
                     f"{run.path} has already used {done:.1f} s and {model.num_timesteps} timesteps: ask for more"
@@ -179,6 +181,11 @@ def resume(
             config = dataclasses.replace(config, budget=new_budget.as_dict())
         elif run.finished:
             raise InvalidValueError(f"{run.path} is finished: give --seconds or --timesteps beyond its budget to go on")
+        if ratings is not None and Budget(**config.budget).fraction(_elapsed(state), model.num_timesteps) >= 1:
+            raise InvalidValueError(
+                f"{run.path} has used its budget, and would learn nothing from {ratings}: give --seconds or "
+                "--timesteps beyond it"
+            )
         final = _final_score(config, task)
         # The last that may refuse, for it writes.
         learned = learn_from_ratings(run, model, state, Budget(**config.budget), ratings)
@@ -187,6 +194,11 @@ def resume(
             run = Run(run_dir, problem)
         with rewarding(config, run.path, model) as reward:
             return _fit(run, task, model, state, final, checkpoint_seconds, stop, report, reward, learned)
+
+
+def _elapsed(state: dict[str, Any] | None) -> float:
+    """Seconds of training that a checkpoint remembers."""
+    return float(state["progress"]["elapsed"]) if state else 0.0
 
 
 def check_resumable(settings: Mapping[str, Any]) -> None:
@@ -307,14 +319,14 @@ def _fit(
         "train_seconds": clock.elapsed,
     }
     try:
-        with interrupts_held():
-            monitor.finish()
+        monitor.finish()
         summary["evaluation"] = final(model)
     except KeyboardInterrupt:  # all that was learned is saved: what was last known of it stands in
         summary |= {"evaluation": monitor.evaluation, NOT_JUDGED: True}
-    if reward is not None:
-        summary["rater"] = reward.summary()
-    if learned is not None:
-        summary["ratings"] = dict(learned)
-    write_json(run.path / SUMMARY, summary)
+    with interrupts_held():
+        if reward is not None:
+            summary["rater"] = reward.summary()
+        if learned is not None:
+            summary["ratings"] = dict(learned)
+        write_json(run.path / SUMMARY, summary)
     return run

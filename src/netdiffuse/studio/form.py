@@ -109,7 +109,8 @@ class Form:
 
     def fill(self, entries: Mapping[str, Any]) -> None:
         """Choose and fill in what `entries` was, as far as there is a place for it, and show where."""
-        self.algorithm.value = entries["algorithm"]
+        if entries["algorithm"] in self.algorithm.options:
+            self.algorithm.value = entries["algorithm"]
         if entries["problem"] not in self.problem.options:  # the user's own, typed
             self.problem.set_options([*self.problem.options, entries["problem"]])
         self.problem.value = entries["problem"]

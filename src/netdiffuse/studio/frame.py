@@ -13,9 +13,12 @@ STATES = {
     "starting": "#0072B2",
     "evaluating": "#0072B2",
     "finished": "#00704F",
+    "stopping": "#8A5A00",
+    "stopping at once": "#8A5A00",
     "stopped": "#8A5A00",
+    "paused": "#8A5A00",
     "damaged": "#B3261E",
-    "waiting": "#5F5F5F",
+    "waits": "#5F5F5F",
 }
 CSS = """
 :root { --ink: #1b1f24; --muted: #5b636e; --line: #d9dde3; --surface: #ffffff; --ground: #f5f6f8; --accent: #00609a;
@@ -163,7 +166,7 @@ def repeat_button(lines: Callable[[], Lines | None]) -> None:
 
 def state_badge(state: str) -> ui.label:
     """A run's state as a coloured word."""
-    return ui.label(state).classes("nd-state").style(f"background: {STATES.get(state, STATES['waiting'])}")
+    return ui.label(state).classes("nd-state").style(f"background: {STATES[state]}")
 
 
 def said(error: object) -> None:

@@ -92,7 +92,7 @@ class Studio:
             if self.jobs.was_told(record.name, record.holder, at_once=True):
                 return "stopping at once"
             return "stopping" if self.jobs.was_told(record.name, record.holder) else record.state
-        if record.state == "stopped":
+        if record.state in ("stopped", "finished"):
             if record.name in self.beginning:
                 return "starting"
             if any(job.run == record.name and job.state == "queued" for job in self.queue):

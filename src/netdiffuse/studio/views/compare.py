@@ -1,5 +1,6 @@
 """Compare: chosen runs side by side, with intervals over seeds, times to a threshold, and files to take away."""
 
+import asyncio
 from typing import Any
 from urllib.parse import quote
 
@@ -115,6 +116,9 @@ class _Comparison:
     async def _choose(self) -> None:
         records = [record for record in self.records if (box := self.boxes.get(record.name)) and box.value]
         wanted, chosen = self._newest.ask(), None
+        await asyncio.sleep(0)  # all boxes that are ticked at once ask before one of them reads
+        if not wanted():
+            return
         try:
             chosen = await run.io_bound(Chosen, records) if records else None
             note = "" if records else "Choose runs on the left."

@@ -109,15 +109,17 @@ class _Form:
             shown = await run.io_bound(split_chain, wish)
         except (NetdiffuseError, OSError) as error:
             trouble = str(error)
+        finally:
+            if not self.button.is_deleted:
+                self.opening.set_visibility(False)
+                self.button.props(remove="loading")
         if self.button.is_deleted:  # whoever asked has left the page
             return
         if shown is not None:
             self.results.show(shown)
             self.results.outdated(self._has_changed)  # meanwhile
-        self.opening.set_visibility(False)
         self.trouble.text = trouble
         self.trouble.set_visibility(bool(trouble))
-        self.button.props(remove="loading")
 
 
 class _Results:

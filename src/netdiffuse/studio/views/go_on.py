@@ -24,12 +24,13 @@ def go_on(studio: Studio, record: RunRecord) -> None:
         ui.label(f"Train on to a new end, of {old:g} {unit} so far").classes("nd-title")
         number = ui.input(f"{unit} in all", value=f"{2 * old:.15g}", validation=wrong)
 
-        def go() -> None:
+        async def go() -> None:
             if not number.validate():
                 return
             try:
                 studio.jobs.resume(record.name, [f"--{unit}", number.value.strip()])
                 dialog.close()
+                await studio.refresh()
             except (NetdiffuseError, OSError) as error:
                 said(error)
 

@@ -70,7 +70,7 @@ def _row(record: RunRecord, state: str) -> dict[str, Any]:
     return {
         "name": record.name,
         "state": state,
-        "ink": STATES[record.state],
+        "ink": STATES[state],
         "problem": record.problem if record.config else record.error,
         "algorithm": record.config.algorithm if record.config else "",
         "result": result,

@@ -20,7 +20,8 @@ MOST_SEEDS = 100
 SHOWN = f"""Object.fromEntries(
   [...document.querySelectorAll('[{MARK}]')].map(field => [field.getAttribute('{MARK}'), field.value]))"""
 # A tab keeps its form itself: it outlives the studio, and knows what the studio has not heard of.
-KEEP = "sessionStorage.setItem('nd-form', {})"
+KEEP = "sessionStorage.setItem('nd-form', {}); sessionStorage.removeItem('nd-typed')"
+FORGET = "sessionStorage.removeItem('nd-form'); sessionStorage.removeItem('nd-typed')"
 KEEP_TYPED = f"""addEventListener('pagehide',
   () => sessionStorage.setItem('nd-typed', JSON.stringify({SHOWN})))"""
 KEPT = "return [sessionStorage.getItem('nd-form'), sessionStorage.getItem('nd-typed')]"
@@ -94,19 +95,26 @@ def form_card(studio: Studio, choose: Callable[[str], None]) -> Callable[[], Awa
             ui.run_javascript(KEEP.format(json.dumps(kept)))
 
         async def fill() -> None:
-            kept, typed = await ui.run_javascript(KEPT, timeout=PATIENCE_S) or (None, None)
-            if kept is not None:
-                found = json.loads(kept)
-                form.fill(found["form"])
-                repeats.value = found["seeds"]
-            if typed is not None:
-                take(json.loads(typed))
+            try:
+                kept, typed = await ui.run_javascript(KEPT, timeout=PATIENCE_S) or (None, None)
+            except TimeoutError:  # the page was left
+                return
+            try:
+                if kept is not None:
+                    found = json.loads(kept)
+                    form.fill(found["form"])
+                    repeats.value = found["seeds"]
+                if typed is not None:
+                    take(json.loads(typed))
+            except (ValueError, TypeError, LookupError, AttributeError, NetdiffuseError):  # of another version
+                ui.run_javascript(FORGET)
             ui.run_javascript(KEEP_TYPED)
 
         def take(shown: Mapping[str, str]) -> None:
             form.take(shown)
             repeats.value = shown["seeds"]
 
+        starting = False
         form = Form(keep)
         repeats = ui.input("Seeds", value="1", validation=wrong_count, on_change=keep).classes("col")
         repeats.props('dense hide-bottom-space inputmode=numeric hint="runs, each with the next seed"')
@@ -142,14 +150,20 @@ def form_card(studio: Studio, choose: Callable[[str], None]) -> Callable[[], Awa
             ui.run_javascript(TO_FIRST_WRONG)
 
         async def start(shown: GenericEventArguments) -> None:
+            nonlocal starting
+            if starting:  # a second press that came before the button was closed
+                return
             take(shown.args)
             training = asked()
             if training is None:
                 return
+            starting = True
             wanted = seeds(training)  # as it stands now: the field may change while the rest is looked at
             button.props("loading")
             try:
                 wrong = await run.io_bound(refusal, training)
+                if button.is_deleted:  # the page was left
+                    return
                 if wrong is not None:
                     form.refuse(wrong)
                     refused()
@@ -165,7 +179,9 @@ def form_card(studio: Studio, choose: Callable[[str], None]) -> Callable[[], Awa
             except (NetdiffuseError, OSError) as error:
                 said(error)
             finally:
-                button.props(remove="loading")
+                starting = False
+                if not button.is_deleted:
+                    button.props(remove="loading")
 
         with ui.row().classes("w-full items-start no-wrap gap-3"):
             repeats.move(target_container=ui.column().classes("col"))
