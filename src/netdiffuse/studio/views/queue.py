@@ -53,7 +53,9 @@ class QueuePanel:
                     ui.label(f"{held} {'pauses' if held in running else 'is paused'}, and what waits waits for it.")
                     ui.button("Let the queue go on", on_click=_doing(studio.jobs.let_go)).props("flat dense")
             for name in running:
-                ui.button(f"{name}: running", on_click=lambda name=name: self._choose(name)).props("flat dense no-caps align=left")
+                ui.button(f"{name}: running", on_click=lambda name=name: self._choose(name)).props(
+                    "flat dense align=left"
+                )
             for job in starting:
                 self._row(job, "starting", "Cancel", lambda job=job: studio.jobs.stop(job.run))  # type: ignore[misc]
             for job in waiting:
