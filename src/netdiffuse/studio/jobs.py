@@ -161,11 +161,10 @@ class Jobs:
         if self.held_by is not None:
             self._write(held_by=None)
 
-    def begins(self, run: str) -> bool:
-        """Whether a process is about to train a run."""
-        if holder(self.root / run / LOCK) is not None:
-            return False
-        return any(job.run == run and job.state == "running" and not self._has_trained(job) for job in self.all())
+    def begins(self, job: Job) -> bool:
+        """Whether a job's process is about to train its run."""
+        trains = holder(self.root / job.run / LOCK) is not None
+        return job.state == "running" and not trains and not self._has_trained(job)
 
     def log(self, id_: str) -> str:
         """The end of what a job's process has said."""

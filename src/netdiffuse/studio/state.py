@@ -72,7 +72,7 @@ class Studio:
             self.records = self.store.scan()
             self.jobs.tick()
             self.queue = self.jobs.all()
-            self.beginning = {job.run for job in self.queue if job.state == "running" and self.jobs.begins(job.run)}
+            self.beginning = {job.run for job in self.queue if self.jobs.begins(job)}
             ended = [job for job in self.queue if job.state == "ended"]
             known = self._said  # the log of what has ended changes no more
             self._said = {job.id: known[job.id] if job.id in known else self.jobs.failure(job) for job in ended}

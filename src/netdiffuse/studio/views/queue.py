@@ -34,7 +34,7 @@ class QueuePanel:
         running = [record.name for record in studio.records if record.state == "running"]
         failed = [(job, studio.failures[job.id]) for job in studio.queue if job.id in studio.failures]
         held = studio.held_by if studio.trouble is None else None
-        now = (waiting, starting, failed, held, running, studio.trouble, held in running)
+        now = (waiting, starting, failed, held, running, studio.trouble)
         if now == self._shown:
             return
         self._shown = now
