@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 from selenium import webdriver
 from selenium.common.exceptions import ElementClickInterceptedException, StaleElementReferenceException
@@ -44,6 +45,12 @@ class Server:
             env={name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
         )
         until(self._answers)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, Path(self.log.name).read_text()

@@ -30,8 +30,7 @@ def root(tmp_path):
 
 
 def test_a_damaged_queue_is_said_on_the_page(root):
-    server = Server(root)
-    try:
+    with Server(root) as server:
         (root / ".studio" / "queue.json").write_text("[]")
         with urllib.request.urlopen(server.url(), timeout=60) as answer:
             assert answer.status == 200
@@ -41,22 +40,16 @@ def test_a_damaged_queue_is_said_on_the_page(root):
             browser.click("button.nd-pick", "begun")
             browser.find('.nicegui-echart[aria-label="Learning curve of begun"]')
             assert browser.errors() == []
-    finally:
-        server.end()
 
 
 def test_a_return_is_not_called_optimality(tmp_path):
     settings = {"n_steps": 64, "batch_size": 32}
     root = tmp_path / "runs"
     experiments.train("CartPole-v1", "ppo", timesteps=64, n_envs=1, contexts=1, settings=settings, out=root / "r")
-    server = Server(root)
-    try:
-        with chromium() as browser:
-            browser.open(server.url("/?run=r"))
-            browser.with_text(".nd-tile .name", "return")
-            assert "optimality" not in [e.text for e in browser.driver.find_elements("css selector", ".nd-tile .name")]
-    finally:
-        server.end()
+    with Server(root) as server, chromium() as browser:
+        browser.open(server.url("/?run=r"))
+        browser.with_text(".nd-tile .name", "return")
+        assert "optimality" not in [e.text for e in browser.driver.find_elements("css selector", ".nd-tile .name")]
 
 
 def test_how_many_at_once_is_known_without_the_file(root):

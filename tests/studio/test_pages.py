@@ -120,22 +120,18 @@ def press(text: str, *tabs: Browser) -> None:
 
 def test_what_was_refused_as_a_whole_may_be_mended(tmp_path):
     """gddpg cannot learn aigc-services; with d2sac the same form starts."""
-    server = Server(tmp_path / "runs")
-    try:
-        with chromium() as browser:
-            browser.open(server.url())
-            choose(browser, "Problem", "aigc-services")
-            browser.click("button", "Start")
-            browser.with_text(".q-field--error", "for discrete actions use D2SAC")
-            choose(browser, "Algorithm", "d2sac")
-            until(lambda: not browser.driver.find_elements(By.CSS_SELECTOR, ".q-field--error"))
-            browser.waits_for(f"Settings of the algorithm ({len(algorithm_fields('d2sac'))})")
-            browser.write("timesteps", "1")
-            browser.click("button", "Start")
-            until(lambda: [job.run for job in Jobs(server.root).all()] == ["aigc-services-d2sac-s0"])
-            until(lambda: Jobs(server.root).all()[0].state == "ended")
-    finally:
-        server.end()
+    with Server(tmp_path / "runs") as server, chromium() as browser:
+        browser.open(server.url())
+        choose(browser, "Problem", "aigc-services")
+        browser.click("button", "Start")
+        browser.with_text(".q-field--error", "for discrete actions use D2SAC")
+        choose(browser, "Algorithm", "d2sac")
+        until(lambda: not browser.driver.find_elements(By.CSS_SELECTOR, ".q-field--error"))
+        browser.waits_for(f"Settings of the algorithm ({len(algorithm_fields('d2sac'))})")
+        browser.write("timesteps", "1")
+        browser.click("button", "Start")
+        until(lambda: [job.run for job in Jobs(server.root).all()] == ["aigc-services-d2sac-s0"])
+        until(lambda: Jobs(server.root).all()[0].state == "ended")
 
 
 DEAF = """
@@ -151,65 +147,57 @@ def words_of(root: Path) -> dict[str, str]:
 
 
 def test_what_is_seen_is_what_starts_though_a_connection_was_lost_while_it_was_typed(tmp_path):
-    server = Server(tmp_path / "runs")
-    try:
-        with chromium() as browser:
-            browser.open(server.url())
-            browser.unfold("Arguments of the problem")
-            browser.script(DEAF)
-            browser.write("channels", "1")
-            browser.write("Seeds", "2")
-            browser.script("window.deaf = true")
-            browser.field("channels").send_keys(Keys.END, "6")
-            browser.write("timesteps", "-1")
-            browser.script("window.deaf = false")
-            browser.click("button", "Start")
-            until(lambda: "timesteps must be" in beside(browser, "timesteps"))  # which the studio had not heard of
-            assert Jobs(server.root).all() == []
-            browser.write("timesteps", "1")
-            browser.script("window.deaf = true")
-            browser.write("Seeds", "1")
-            browser.script("window.deaf = false")
-            browser.click("button", "Start")
-            until(lambda: Jobs(server.root).all())
-            words = words_of(server.root)
-            assert (words["--timesteps"], words["--problem-set"]) == ("1", "channels=16")
-            until(lambda: ended(server.root))
-    finally:
-        server.end()
+    with Server(tmp_path / "runs") as server, chromium() as browser:
+        browser.open(server.url())
+        browser.unfold("Arguments of the problem")
+        browser.script(DEAF)
+        browser.write("channels", "1")
+        browser.write("Seeds", "2")
+        browser.script("window.deaf = true")
+        browser.field("channels").send_keys(Keys.END, "6")
+        browser.write("timesteps", "-1")
+        browser.script("window.deaf = false")
+        browser.click("button", "Start")
+        until(lambda: "timesteps must be" in beside(browser, "timesteps"))  # which the studio had not heard of
+        assert Jobs(server.root).all() == []
+        browser.write("timesteps", "1")
+        browser.script("window.deaf = true")
+        browser.write("Seeds", "1")
+        browser.script("window.deaf = false")
+        browser.click("button", "Start")
+        until(lambda: Jobs(server.root).all())
+        words = words_of(server.root)
+        assert (words["--timesteps"], words["--problem-set"]) == ("1", "channels=16")
+        until(lambda: ended(server.root))
 
 
 def test_a_form_outlives_a_reload(tmp_path):
-    server = Server(tmp_path / "runs")
-    try:
-        with chromium() as browser:
-            browser.open(server.url())
-            choose(browser, "Problem", "interference-channel")
-            choose(browser, "Algorithm", "ppo")
-            browser.unfold("Settings of the algorithm")
-            browser.unfold("Arguments of the problem")
-            ask_for(browser, timesteps="1", n_epochs="3", Seeds="2", links="4")
-            browser.open(server.url())  # also what a page does after a studio was away for long
-            until(lambda: browser.field("links").get_attribute("value") == "4")
-            for name, text in {"timesteps": "1", "n_epochs": "3", "Seeds": "2"}.items():
-                until(lambda name=name, text=text: value_of(browser, name) == text)
-            ask_for(browser, Seeds="1", links="")
-            browser.open(server.url())
-            until(lambda: browser.field("n_epochs").get_attribute("value") == "3")
-            browser.click("button", "Start")
-            until(lambda: Jobs(server.root).all())
-            (job,) = Jobs(server.root).all()
-            assert job.words[:4] == ("train", "interference-channel", "--algorithm", "ppo")
-            assert words_of(server.root)["--set"] == "n_epochs=3"
-            assert "--problem-set" not in job.words
-            until(lambda: ended(server.root))
-            with chromium() as other:  # another's tab has a form of its own
-                other.open(server.url())
-                assert other.field("Seeds").get_attribute("value") == "1"
-                assert other.field("timesteps").get_attribute("value") == ""
-            assert browser.errors() == []
-    finally:
-        server.end()
+    with Server(tmp_path / "runs") as server, chromium() as browser:
+        browser.open(server.url())
+        choose(browser, "Problem", "interference-channel")
+        choose(browser, "Algorithm", "ppo")
+        browser.unfold("Settings of the algorithm")
+        browser.unfold("Arguments of the problem")
+        ask_for(browser, timesteps="1", n_epochs="3", Seeds="2", links="4")
+        browser.open(server.url())  # also what a page does after a studio was away for long
+        until(lambda: browser.field("links").get_attribute("value") == "4")
+        for name, text in {"timesteps": "1", "n_epochs": "3", "Seeds": "2"}.items():
+            until(lambda name=name, text=text: value_of(browser, name) == text)
+        ask_for(browser, Seeds="1", links="")
+        browser.open(server.url())
+        until(lambda: browser.field("n_epochs").get_attribute("value") == "3")
+        browser.click("button", "Start")
+        until(lambda: Jobs(server.root).all())
+        (job,) = Jobs(server.root).all()
+        assert job.words[:4] == ("train", "interference-channel", "--algorithm", "ppo")
+        assert words_of(server.root)["--set"] == "n_epochs=3"
+        assert "--problem-set" not in job.words
+        until(lambda: ended(server.root))
+        with chromium() as other:  # another's tab has a form of its own
+            other.open(server.url())
+            assert other.field("Seeds").get_attribute("value") == "1"
+            assert other.field("timesteps").get_attribute("value") == ""
+        assert browser.errors() == []
 
 
 def test_a_form_outlives_its_studio(tmp_path):
@@ -271,63 +259,51 @@ def test_a_form_that_was_kept_by_another_version_is_forgotten(server, kept):
 
 
 def test_two_presses_are_one_start(tmp_path):
-    server = Server(tmp_path / "runs")
-    try:
-        with chromium() as browser:
-            browser.open(server.url())
-            browser.write("timesteps", "1")
-            browser.script("arguments[0].click(); arguments[0].click()", start_of(browser))
-            until(lambda: Jobs(server.root).all() and ended(server.root))
-            assert len(Jobs(server.root).all()) == 1
-    finally:
-        server.end()
+    with Server(tmp_path / "runs") as server, chromium() as browser:
+        browser.open(server.url())
+        browser.write("timesteps", "1")
+        browser.script("arguments[0].click(); arguments[0].click()", start_of(browser))
+        until(lambda: Jobs(server.root).all() and ended(server.root))
+        assert len(Jobs(server.root).all()) == 1
 
 
 def test_start_leads_to_what_is_wrong_however_far_it_is(tmp_path):
-    server = Server(tmp_path / "runs")
-    try:
-        with chromium() as browser:
-            browser.open(server.url())
-            for section in WHAT.values():
-                browser.unfold(section)
-            browser.write("learning_rate", "many")
-            browser.write("Seeds", "0")
-            browser.click("button", "Start")
-            browser.waits_for("2 entries are wrong: learning_rate, Seeds")
-            until(lambda: browser.script("return document.activeElement?.ariaLabel") == "learning_rate")
-            until(
-                lambda: browser.script(
-                    "return arguments[0].getBoundingClientRect().top >= 0", browser.field("learning_rate")
-                )
+    with Server(tmp_path / "runs") as server, chromium() as browser:
+        browser.open(server.url())
+        for section in WHAT.values():
+            browser.unfold(section)
+        browser.write("learning_rate", "many")
+        browser.write("Seeds", "0")
+        browser.click("button", "Start")
+        browser.waits_for("2 entries are wrong: learning_rate, Seeds")
+        until(lambda: browser.script("return document.activeElement?.ariaLabel") == "learning_rate")
+        until(
+            lambda: browser.script(
+                "return arguments[0].getBoundingClientRect().top >= 0", browser.field("learning_rate")
             )
-            browser.write("learning_rate", "")
-            until(lambda: not browser.says("entries are wrong"))
-            assert Jobs(server.root).all() == []
-            assert browser.errors() == []
-    finally:
-        server.end()
+        )
+        browser.write("learning_rate", "")
+        until(lambda: not browser.says("entries are wrong"))
+        assert Jobs(server.root).all() == []
+        assert browser.errors() == []
 
 
 def test_a_finished_run_goes_on_to_a_larger_budget_alone(tmp_path):
     root = tmp_path / "runs"
     experiments.train("power-allocation", "ppo", timesteps=128, out=root / "good", **FAST)
-    server = Server(root)
-    try:
-        with chromium() as browser:
-            browser.open(server.url("/?run=good"))
-            browser.click("button", "Go on")
-            for text in ("128", "10", "1.5e3", ""):
-                browser.write("timesteps in all", text)
-                browser.click(".q-dialog button", "Go on")
-                browser.with_text(".q-dialog .q-field--error", "give ")
-            assert Jobs(root).all() == []
-            browser.write("timesteps in all", "256")
+    with Server(root) as server, chromium() as browser:
+        browser.open(server.url("/?run=good"))
+        browser.click("button", "Go on")
+        for text in ("128", "10", "1.5e3", ""):
+            browser.write("timesteps in all", text)
             browser.click(".q-dialog button", "Go on")
-            until(lambda: RunStore(root).get("good").summary["timesteps"] == 256)
-            until(lambda: ended(root))
-            assert browser.errors() == []
-    finally:
-        server.end()
+            browser.with_text(".q-dialog .q-field--error", "give ")
+        assert Jobs(root).all() == []
+        browser.write("timesteps in all", "256")
+        browser.click(".q-dialog button", "Go on")
+        until(lambda: RunStore(root).get("good").summary["timesteps"] == 256)
+        until(lambda: ended(root))
+        assert browser.errors() == []
 
 
 def test_a_program_that_asks_for_the_page_breaks_nothing(server):
@@ -344,26 +320,22 @@ def test_damaged_files_are_named_and_the_good_runs_shown(tmp_path):
     (root / "no-curve" / "progress.csv").write_text("time/total_timesteps\nmany\n")
     (root / ".studio").mkdir()
     (root / ".studio" / "queue.json").write_text('{"at_once": "man')
-    server = Server(root)
-    try:
-        with chromium() as browser:
-            browser.open(server.url())
-            browser.with_text('[role="alert"]', "queue.json is damaged, remove it")
-            browser.with_text("button.nd-pick", "good")
-            browser.click("button.nd-pick", "no-curve")
-            browser.with_text('[role="alert"]', "progress.csv is damaged")
-            browser.click("button.nd-pick", "good")
-            browser.find('.nicegui-echart[aria-label="Learning curve of good"]')
-            assert not browser.says("progress.csv is damaged")
-            for path in ("/compare", "/inside?run=good", "/users", "/denoise"):
-                browser.open(server.url(path))
-                assert not browser.says("500")
-            (root / ".studio" / "queue.json").unlink()  # as it says
-            browser.open(server.url())
-            until(lambda: browser.says("New run") and not browser.says("is damaged, remove it"))
-            assert browser.errors() == []
-    finally:
-        server.end()
+    with Server(root) as server, chromium() as browser:
+        browser.open(server.url())
+        browser.with_text('[role="alert"]', "queue.json is damaged, remove it")
+        browser.with_text("button.nd-pick", "good")
+        browser.click("button.nd-pick", "no-curve")
+        browser.with_text('[role="alert"]', "progress.csv is damaged")
+        browser.click("button.nd-pick", "good")
+        browser.find('.nicegui-echart[aria-label="Learning curve of good"]')
+        assert not browser.says("progress.csv is damaged")
+        for path in ("/compare", "/inside?run=good", "/users", "/denoise"):
+            browser.open(server.url(path))
+            assert not browser.says("500")
+        (root / ".studio" / "queue.json").unlink()  # as it says
+        browser.open(server.url())
+        until(lambda: browser.says("New run") and not browser.says("is damaged, remove it"))
+        assert browser.errors() == []
 
 
 def ask_for(tab: Browser, **values: str) -> None:
